@@ -26,7 +26,8 @@ class Topic:
     Attributes:
         name: relative name, such as ``imu/data_raw``.
         type: full type name, such as ``sensor_msgs/msg/Imu``.
-        qos: name of a preset in ``ros/qos.py``: SENSOR, STREAM, COMMAND, STATE, LATCHED, EVENT, BULK.
+        qos: name of a preset in ``ros/qos.py``: SENSOR, STREAM, COMMAND, STATE, LATCHED,
+            EVENT or BULK.
     """
 
     name: str
