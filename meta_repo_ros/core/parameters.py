@@ -95,10 +95,11 @@ class ParameterSpec:
             )
         if isinstance(value, float) and not math.isfinite(value):
             raise ParameterError(self.name, f'must be finite, got {value}')
-        if self.minimum is not None and value < self.minimum:
-            raise ParameterError(self.name, f'must be at least {self.minimum}, got {value}')
-        if self.maximum is not None and value > self.maximum:
-            raise ParameterError(self.name, f'must be at most {self.maximum}, got {value}')
+        if isinstance(value, int | float):
+            if self.minimum is not None and value < self.minimum:
+                raise ParameterError(self.name, f'must be at least {self.minimum}, got {value}')
+            if self.maximum is not None and value > self.maximum:
+                raise ParameterError(self.name, f'must be at most {self.maximum}, got {value}')
         if self.choices and value not in self.choices:
             allowed = ', '.join(map(str, self.choices))
             raise ParameterError(self.name, f'must be one of {allowed}; got {value!r}')
