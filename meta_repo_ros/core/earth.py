@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Orientation of the Earth: from the inertial frame of the stars to local east, north, up.
+
+IAU 2006/2000A precession and nutation by ERFA, UT1 and polar motion from the IERS table that the
+package ``astropy-iers-data`` ships (finals2000A: final values, then predictions). Past the end of
+the table its last row is held: polar motion then errs by up to 0.3 arcsec, UT1 by about half a
+millisecond a day until somebody updates the package, which is 7.5 milliarcsec of longitude each;
+:attr:`EarthOrientation.source` says so.
+
+Stamps are UTC as nanoseconds of the Unix epoch, as ROS clocks give them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import astropy_iers_data
+import erfa
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+_UNIX_JD = 2440587.5  # Julian date of 1970-01-01
+_MJD_JD = 2400000.5
+_DAY_NS = 86_400_000_000_000
+_ARCSEC = math.pi / (180.0 * 3600.0)
+
+
+@dataclass(frozen=True)
+class EarthOrientation:
+    """Earth orientation parameters at one instant.
+
+    Attributes:
+        ut1_utc: UT1 - UTC, s.
+        x_pole: polar motion x, rad.
+        y_pole: polar motion y, rad.
+        source: ``table``, ``prediction`` (of the table), or ``extrapolated`` (outside the table).
+    """
+
+    ut1_utc: float
+    x_pole: float
+    y_pole: float
+    source: str
+
+
+@dataclass(frozen=True)
+class _Table:
+    mjd: Array
+    x_pole: Array  # rad
+    y_pole: Array  # rad
+    ut1_tai: Array  # s, continuous over leap seconds
+    first_prediction: float  # MJD
+
+
+def _leap_seconds(mjd: float) -> float:
+    """TAI - UTC at 0 h of the day ``mjd``, s."""
+    year, month, day, _ = erfa.jd2cal(_MJD_JD, math.floor(mjd))
+    return float(erfa.dat(int(year), int(month), int(day), 0.0))
+
+
+@lru_cache(maxsize=1)
+def _table() -> _Table:
+    # Fixed columns of finals2000A: IERS Rapid Service, ReadMe.finals2000A
+    rows: list[tuple[float, float, float, float]] = []
+    first_prediction = math.inf
+    with Path(astropy_iers_data.IERS_A_FILE).open(encoding='ascii') as lines:
+        for line in lines:
+            ut1 = line[58:68].strip()
+            if not ut1:
+                continue
+            mjd = float(line[7:15])
+            rows.append((mjd, float(line[18:27]), float(line[37:46]), float(ut1)))
+            if 'P' in (line[16], line[57]):
+                first_prediction = min(first_prediction, mjd)
+    data = np.array(rows)
+    leap = np.array([_leap_seconds(mjd) for mjd in data[:, 0]])
+    return _Table(
+        data[:, 0], data[:, 1] * _ARCSEC, data[:, 2] * _ARCSEC, data[:, 3] - leap, first_prediction
+    )
+
+
+def table_end_ns() -> int:
+    """Last instant that the shipped table covers, ns of the Unix epoch."""
+    return round((float(_table().mjd[-1]) + _MJD_JD - _UNIX_JD) * _DAY_NS)
+
+
+def earth_orientation(stamp_ns: int) -> EarthOrientation:
+    """Earth orientation parameters at ``stamp_ns`` (UTC), linear between the daily values."""
+    table = _table()
+    mjd = stamp_ns / _DAY_NS + (_UNIX_JD - _MJD_JD)
+    source = 'table' if mjd < table.first_prediction else 'prediction'
+    if not table.mjd[0] <= mjd <= table.mjd[-1]:
+        source = 'extrapolated'
+    ut1_tai = float(np.interp(mjd, table.mjd, table.ut1_tai))
+    return EarthOrientation(
+        ut1_tai + _leap_seconds(mjd),
+        float(np.interp(mjd, table.mjd, table.x_pole)),
+        float(np.interp(mjd, table.mjd, table.y_pole)),
+        source,
+    )
+
+
+def icrs_to_itrs(stamp_ns: int) -> Array:
+    """Rotation (3, 3) that takes ICRS (GCRS) components to Earth-fixed (ITRS, WGS84) components.
+
+    Args:
+        stamp_ns: UTC, ns of the Unix epoch.
+    """
+    days, rest = divmod(stamp_ns, _DAY_NS)
+    utc1, utc2 = _UNIX_JD + days, rest / _DAY_NS
+    orientation = earth_orientation(stamp_ns)
+    tt = erfa.taitt(*erfa.utctai(utc1, utc2))
+    ut1 = erfa.utcut1(utc1, utc2, orientation.ut1_utc)
+    return np.asarray(
+        erfa.c2t06a(tt[0], tt[1], ut1[0], ut1[1], orientation.x_pole, orientation.y_pole)
+    )
+
+
+def itrs_to_enu(latitude: float, longitude: float) -> Array:
+    """Rotation (3, 3) from Earth-fixed to east, north, up components.
+
+    Args:
+        latitude: geodetic, deg.
+        longitude: deg, east positive.
+    """
+    lat, lon = math.radians(latitude), math.radians(longitude)
+    sin_lat, cos_lat, sin_lon, cos_lon = math.sin(lat), math.cos(lat), math.sin(lon), math.cos(lon)
+    return np.array([
+        [-sin_lon, cos_lon, 0.0],
+        [-sin_lat * cos_lon, -sin_lat * sin_lon, cos_lat],
+        [cos_lat * cos_lon, cos_lat * sin_lon, sin_lat],
+    ])  # fmt: skip
+
+
+def icrs_to_enu(stamp_ns: int, latitude: float, longitude: float) -> Array:
+    """Rotation (3, 3) that takes ICRS (GCRS) components to local east, north, up components.
+
+    Args:
+        stamp_ns: UTC, ns of the Unix epoch.
+        latitude: geodetic, deg.
+        longitude: deg, east positive.
+
+    Returns:
+        R with ``v_enu = R @ v_icrs``. Aberration is not in it: it belongs to the star directions.
+    """
+    return itrs_to_enu(latitude, longitude) @ icrs_to_itrs(stamp_ns)
