@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Message and service classes by their full names."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+
+@functools.cache
+def message_class(name: str) -> Any:
+    """The generated class of ``package/msg/Type`` or ``package/srv/Type``.
+
+    Raises:
+        ValueError: the name has another form, or the package or the type is not installed.
+    """
+    try:
+        package, kind, type_name = name.split('/')
+        return getattr(importlib.import_module(f'{package}.{kind}'), type_name)
+    except (ValueError, ImportError, AttributeError):
+        raise ValueError(
+            f'type {name!r} is not installed here (expected package/msg/Type of a built package)'
+        ) from None
