@@ -146,5 +146,6 @@ def pressure_altitude(pressure: float) -> float:
     if not pressure > 0.0:
         raise ValueError(f'pressure must be greater than 0 Pa, got {pressure}')
     if pressure >= _TROPOPAUSE_PRESSURE:
-        return (288.15 / 0.0065) * (1.0 - (pressure / _SEA_PRESSURE) ** (1.0 / _EXPONENT))
+        ratio = math.pow(pressure / _SEA_PRESSURE, 1.0 / _EXPONENT)
+        return (288.15 / 0.0065) * (1.0 - ratio)
     return _TROPOPAUSE + _STRATOSPHERE_SCALE * math.log(_TROPOPAUSE_PRESSURE / pressure)

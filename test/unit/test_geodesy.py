@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The local frame against pymap3d's other path, gravity against Somigliana, pressure against ISA."""
+"""The local frame against pymap3d, gravity against Somigliana, pressure against ISO 2533."""
 
 from __future__ import annotations
 
