@@ -3,6 +3,8 @@
 
 ``python -m meta_repo_ros.ros.container NODE [NODE...] [--autostart] --ros-args ...``
 
+NODE is a registered name or ``package.module:Class``.
+
 Ends on SIGINT or SIGTERM: active nodes publish their safe outputs, everything is destroyed, the
 exit code is 0. Exit code 2: wrong command line. Exit code 1: a node could not be made.
 """
@@ -11,22 +13,30 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import functools
+import gc
 import importlib
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
 import rclpy
+import rclpy.logging
 import rclpy.utilities
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.signals import SignalHandlerOptions
 
+from meta_repo_ros.core.processor import Processor
+from meta_repo_ros.ros.executor import DataExecutor
 from meta_repo_ros.ros.host import ProcessorNode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from meta_repo_ros.ros.node import ManagedNode
+
+RCLError = _rclpy.RCLError
 
 
 def registry() -> Mapping[str, Any]:
@@ -37,52 +47,66 @@ def registry() -> Mapping[str, Any]:
 
 
 def make_node(name: str) -> ManagedNode:
-    """Make the node ``name`` of the registry in the default context.
+    """Make a node in the default context.
+
+    Args:
+        name: a registered node's name, or ``package.module:Class`` of any processor or node.
 
     Raises:
         ValueError: no such node, or it cannot be made here.
     """
-    nodes = registry()
-    if name not in nodes:
-        near = difflib.get_close_matches(name, nodes, n=1)
-        hint = f'; did you mean {near[0]!r}?' if near else ''
-        raise ValueError(f'unknown node {name!r}{hint} (there are {", ".join(sorted(nodes))})')
-    module, _, attribute = nodes[name].factory.partition(':')
+    path, node_name = name, None
+    if ':' not in name:
+        nodes = registry()
+        if name not in nodes:
+            near = difflib.get_close_matches(name, nodes, n=1)
+            hint = f'; did you mean {near[0]!r}?' if near else ''
+            raise ValueError(f'unknown node {name!r}{hint} (there are {", ".join(sorted(nodes))})')
+        path, node_name = nodes[name].factory, name
+    module, _, attribute = path.partition(':')
     try:
         factory = getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise ValueError(f'{name} cannot run here: {error}') from error
-    if nodes[name].kind == 'processor':
-        return ProcessorNode(factory, name)
-    node: ManagedNode = factory(name)
+    if issubclass(factory, Processor):
+        return ProcessorNode(factory, node_name)
+    node: ManagedNode = factory(node_name)
     return node
 
 
-def run(names: Sequence[str], arguments: Sequence[str], *, autostart: bool = False) -> int:
-    """Run the nodes until a signal comes; returns the exit code.
+def run(
+    factories: Sequence[Callable[[], ManagedNode]],
+    arguments: Sequence[str],
+    *,
+    autostart: bool = False,
+) -> int:
+    """Run nodes in this process until SIGINT or SIGTERM comes; returns the exit code.
 
     Args:
-        names: registered node names.
+        factories: make the nodes, each called once.
         arguments: ROS arguments, ``--ros-args ...``.
         autostart: configure and activate all of them at once, without a lifecycle manager.
     """
-    rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
     stop: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _frame: stop.append(received))
-    executor = SingleThreadedExecutor()
+    try:
+        rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    except (_rclpy.RCLInvalidROSArgsError, _rclpy.UnknownROSArgsError, RCLError) as error:
+        return _fail(error)
+    executor = DataExecutor()
     nodes: list[ManagedNode] = []
     try:
-        for name in names:
-            nodes.append(make_node(name))
+        for factory in factories:
+            nodes.append(factory())
             executor.add_node(nodes[-1])
         if autostart:
             _start(nodes)
-        while not stop:
-            executor.spin_once(timeout_sec=0.1)
-    except ValueError as error:
-        print(f'container: {error}', file=sys.stderr)
-        return 1
+        gc.collect()
+        gc.freeze()  # what is there now stays: the collector need not walk it while data flows
+        _spin(executor, stop)
+    except (ValueError, RCLError) as error:
+        return _fail(error)
     except ExternalShutdownException:
         pass
     finally:
@@ -90,6 +114,26 @@ def run(names: Sequence[str], arguments: Sequence[str], *, autostart: bool = Fal
         executor.shutdown()
         rclpy.try_shutdown()
     return 0
+
+
+def _fail(error: Exception) -> int:
+    print(f'container: {error}', file=sys.stderr)
+    return 1
+
+
+def _spin(executor: DataExecutor, stop: Sequence[int]) -> None:
+    while not stop:
+        _turn(executor)
+
+
+def _turn(executor: DataExecutor) -> None:
+    try:
+        executor.spin_once(timeout_sec=0.1)
+    except ExternalShutdownException:
+        raise
+    except Exception as error:  # noqa: BLE001 (a service's error must not end the process)
+        text = f'callback failed: {type(error).__name__}: {error}'
+        rclpy.logging.get_logger('container').error(text)
 
 
 def _start(nodes: Sequence[ManagedNode]) -> None:
@@ -125,7 +169,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error('name at least one node; --list shows them')
     if len(options.nodes) > 1 and any(a.startswith('__node:=') for a in arguments):
         parser.error('-r __node:= would give all nodes one name; use -r OLD:__node:=NEW')
-    return run(options.nodes, arguments, autostart=options.autostart)
+    factories = [functools.partial(make_node, name) for name in options.nodes]
+    return run(factories, arguments, autostart=options.autostart)
 
 
 if __name__ == '__main__':
