@@ -100,13 +100,22 @@ def read_drive(folder: Path | str) -> Drive:
     slope, offset = np.polyfit(clock * 1e-9, (received - origin) * 1e-9, 1)
     fitted = np.rint((clock * 1e-9 * slope + offset - IMU_DELAY_S) * NANOSECONDS).astype(np.int64)
     axes = np.array(SENSOR_TO_BODY)
+    gnss_time, table = _read_solution(solution)
     return Drive(
         imu_clock=clock,
         imu_received=received,
         imu_time=origin + fitted,
         specific_force=samples[:, :3] * axes * STANDARD_GRAVITY,
         angular_rate=np.deg2rad(samples[:, 3:6] * axes),
-        **_read_solution(solution),
+        gnss_time=gnss_time,
+        latitude_deg=table[:, 0],
+        longitude_deg=table[:, 1],
+        height=table[:, 2],
+        quality=table[:, 3].astype(np.int64),
+        satellites=table[:, 4].astype(np.int64),
+        position_covariance=_covariance(table[:, 5:11]),
+        velocity=table[:, [14, 13, 15]],
+        velocity_covariance=_covariance(table[:, 16:22]),
     )
 
 
@@ -149,7 +158,8 @@ def _reception_times(path: Path, line_ends: Integers) -> Integers:
     return np.asarray(start + records[index, 0] * 1_000_000, np.int64)
 
 
-def _read_solution(path: Path) -> dict[str, npt.NDArray[np.float64] | npt.NDArray[np.int64]]:
+def _read_solution(path: Path) -> tuple[Integers, Floats]:
+    """UTC ns and the numbers of each line from latitude on."""
     times: list[int] = []
     rows: list[list[float]] = []
     leap = None
@@ -171,17 +181,7 @@ def _read_solution(path: Path) -> dict[str, npt.NDArray[np.float64] | npt.NDArra
             f'{path}: expected latitude, longitude, height and velocity with standard deviations '
             '(RTKLIB options out-solformat=llh, out-outvel=on, out-timesys=gpst)'
         )
-    return {
-        'gnss_time': np.array(times, np.int64) - leap * NANOSECONDS,
-        'latitude_deg': table[:, 0],
-        'longitude_deg': table[:, 1],
-        'height': table[:, 2],
-        'quality': table[:, 3].astype(np.int64),
-        'satellites': table[:, 4].astype(np.int64),
-        'position_covariance': _covariance(table[:, 5:11]),
-        'velocity': table[:, [14, 13, 15]],
-        'velocity_covariance': _covariance(table[:, 16:22]),
-    }
+    return np.array(times, np.int64) - leap * NANOSECONDS, table
 
 
 def _calendar_ns(date: str, time: str) -> int:
