@@ -32,6 +32,13 @@ from meta_repo_ros.reporting.page import Section, Table, Tile, render
 from meta_repo_ros.reporting.recorded import Recording
 
 _LEVELS = ('OK', 'WARN', 'ERROR', 'STALE')
+_TILES = {
+    'position, horizontal': 'horizontal error',
+    'position, vertical': 'vertical error',
+    'attitude of odometry, total': 'attitude error',
+    'attitude of imu/data, total': 'attitude error, imu/data',
+    'end of outage, horizontal': 'end of outages',
+}
 _PACKAGES = ('meta_repo_ros', 'numpy', 'scipy', 'rosbags', 'mcap', 'jsbsim', 'pymap3d', 'rclpy')
 
 
@@ -195,10 +202,10 @@ def _settled(found: Errors, settle: float) -> Errors:
 def _tiles(recording: Recording, judgement: Judgement, facts: Facts) -> list[Tile]:
     tiles = []
     for row in error_rows(judgement):
-        if row.quantity.endswith((', horizontal', ', total')):
+        if row.quantity in _TILES:
             s = row.statistics
-            value = f'{s.rms:.2f} {row.unit}'
-            tiles.append(Tile(f'{row.quantity}, rms', value, f'95 % below {s.p95:.2f}'))
+            detail = f'rms; 95 % below {s.p95:.2f} {row.unit}'
+            tiles.append(Tile(_TILES[row.quantity], f'{s.rms:.2f} {row.unit}', detail))
     found = judgement.navigation
     flat = None if found is None else found.horizontal_consistency
     if flat is not None and np.isfinite(flat.mean):
