@@ -1,0 +1,352 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs: one typed description, taken by the launch files and by ``meta-repo up``.
+
+``NODES`` names every node; ``ARGUMENTS`` declares every argument once; ``system`` says which
+processes run for a set of arguments; ``argv`` is the command line of one of them, the same for
+``ros2 launch`` and for the runner, and is interpreted by rcl itself.
+
+Composition is by rate: a path of 100 Hz or more runs in a process with at most four nodes, slow
+nodes share one. Supervision is alone, so that it outlives what it supervises.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+import yaml
+
+from meta_repo_ros.arguments import ARGUMENTS, Argument, ArgumentError, Settings
+from meta_repo_ros.core.installation import config_directory
+
+__all__ = [
+    'ARGUMENTS',
+    'NODES',
+    'PROFILES',
+    'SUBSYSTEMS',
+    'Argument',
+    'ArgumentError',
+    'NodeSpec',
+    'NodeType',
+    'ProcessSpec',
+    'Settings',
+    'argv',
+    'system',
+]
+
+CONTAINER = 'meta_repo_ros.ros.container'
+RESPAWN_DELAY = 2.0
+"""Seconds before a process that ended is started again."""
+
+
+@dataclass(frozen=True)
+class NodeType:
+    """A node that the package ships.
+
+    Attributes:
+        name: node name, also the name of its parameter file.
+        factory: ``package.module:Class``.
+        subsystem: what it belongs to, one of ``SUBSYSTEMS``.
+        kind: 'processor' (wrapped by the live host) or 'node' (a lifecycle node itself).
+        requires: module without which the node is left out.
+        shared: whether one serves all vehicles.
+    """
+
+    name: str
+    factory: str
+    subsystem: str
+    kind: str = 'processor'
+    requires: str = ''
+    shared: bool = False
+
+
+NODES: Mapping[str, NodeType] = MappingProxyType(
+    {
+        node.name: node
+        for node in (
+            NodeType(
+                'navigation_fusion', 'meta_repo_ros.fusion.processor:NavigationFusion', 'navigation'
+            ),
+            NodeType(
+                'attitude_fusion', 'meta_repo_ros.fusion.processor:AttitudeFusion', 'navigation'
+            ),
+            NodeType(
+                'odometry_to_tf',
+                'meta_repo_ros.ros.odometry_to_tf:OdometryToTf',
+                'visualization',
+                kind='node',
+                requires='tf2_msgs',
+            ),
+            NodeType(
+                'setpoint_arbiter', 'meta_repo_ros.control.processor:SetpointArbiter', 'control'
+            ),
+            NodeType(
+                'track_visualizer',
+                'meta_repo_ros.visualization.processor:TrackVisualizer',
+                'visualization',
+            ),
+            NodeType(
+                'bag_recorder',
+                'meta_repo_ros.ros.bag_recorder:BagRecorder',
+                'recording',
+                kind='node',
+                shared=True,
+            ),
+            NodeType(
+                'flight_simulator',
+                'meta_repo_ros.ros.flight_simulator:FlightSimulator',
+                'simulation',
+                kind='node',
+            ),
+            NodeType(
+                'bag_player',
+                'meta_repo_ros.ros.bag_player:BagPlayer',
+                'replay',
+                kind='node',
+                shared=True,
+            ),
+            NodeType(
+                'lifecycle_manager',
+                'meta_repo_ros.ros.lifecycle_manager:LifecycleManager',
+                'supervision',
+                kind='node',
+            ),
+        )
+    }
+)
+"""All nodes by name. Their order is the order of bring-up: who produces input comes last."""
+
+SUBSYSTEMS: Mapping[str, str] = MappingProxyType(
+    {
+        'simulation': 'a simulated flight: sensors, ground truth, /clock',
+        'replay': 'a bag in place of the sensors, with /clock',
+        'navigation': 'navigation and attitude fusion',
+        'control': 'the setpoint arbiter',
+        'visualization': 'tracks and markers for rviz2, tf where tf2_msgs is installed',
+        'supervision': 'the lifecycle manager: ordered bring-up, dead and hung nodes',
+        'recording': 'the bag recorder',
+    }
+)
+
+PROFILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'stand_alone': ('navigation', 'supervision'),
+        'modular': ('navigation', 'control', 'visualization', 'supervision'),
+        'full': ('simulation', 'navigation', 'control', 'visualization', 'supervision'),
+        'cloud': ('simulation', 'navigation', 'control', 'supervision'),
+        'hybrid': ('navigation', 'control', 'supervision'),
+    }
+)
+"""Subsystems of each profile.
+
+stand_alone: navigation alone, beside a system of the user's own. modular: everything but the
+source of sensor data, which drivers give. full: everything, with the simulator. cloud: everything
+on a server without a screen. hybrid: the half that flies on board; pictures and records are made
+on the ground. ``bag`` puts a bag player in the place of the simulator in any of them.
+"""
+
+_PROCESSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        'simulation': ('flight_simulator',),
+        'replay': ('bag_player',),
+        'navigation': ('navigation_fusion', 'attitude_fusion', 'odometry_to_tf'),
+        'control': ('setpoint_arbiter', 'track_visualizer'),
+        'supervision': ('lifecycle_manager',),
+        'recording': ('bag_recorder',),
+    }
+)
+_REQUIRED = ('simulation', 'replay')
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One node of a process.
+
+    Attributes:
+        type: name in ``NODES``, also the node's name.
+        parameters: values that the graph itself gives, over every parameter file.
+        remaps: topic names of this node alone, from and to.
+    """
+
+    type: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    remaps: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One process: the unit of failure.
+
+    Attributes:
+        name: unique in the system; prefixed with the vehicle where there are several.
+        nodes: what the container runs; empty for a foreign program.
+        namespace: absolute, '' for the root.
+        parameter_files: later ones win.
+        autostart: whether the container configures and activates its nodes itself, since no
+            lifecycle manager is there to do it.
+        respawn: whether it is started again when it ends unasked.
+        respawn_delay: seconds until then.
+        required: whether the system ends with it.
+        command: command line of a foreign program, in place of ``nodes``.
+    """
+
+    name: str
+    nodes: tuple[NodeSpec, ...] = ()
+    namespace: str = ''
+    parameter_files: tuple[Path, ...] = ()
+    use_sim_time: bool = False
+    log_level: str = 'info'
+    autostart: bool = False
+    respawn: bool = False
+    respawn_delay: float = RESPAWN_DELAY
+    required: bool = False
+    command: tuple[str, ...] = ()
+
+
+def system(
+    arguments: Mapping[str, str] | None = None,
+    subsystems: Collection[str] | None = None,
+) -> tuple[ProcessSpec, ...]:
+    """The processes that run.
+
+    Args:
+        arguments: values of ``ARGUMENTS`` by name, as text; what is not given takes its default.
+        subsystems: only these, whatever the profile; all of the profile by default.
+
+    Raises:
+        ArgumentError: unknown argument, value that it does not take, or a file that is not there.
+    """
+    settings = Settings.parse(arguments or {})
+    chosen = _subsystems(settings, subsystems)
+    vehicles = range(1, settings.vehicles + 1)
+    processes = [process for vehicle in vehicles for process in _vehicle(settings, chosen, vehicle)]
+    if settings.rviz:
+        processes.append(_rviz(settings))
+    return tuple(processes)
+
+
+def argv(process: ProcessSpec, python: str = sys.executable) -> tuple[str, ...]:
+    """The command line of ``process``."""
+    if process.command:
+        return process.command
+    line = [python, '-m', CONTAINER, *(node.type for node in process.nodes)]
+    if process.autostart:
+        line.append('--autostart')
+    line.append('--ros-args')
+    if process.namespace:
+        line += ['-r', f'__ns:={process.namespace}']
+    for node in process.nodes:
+        for source, target in node.remaps.items():
+            line += ['-r', f'{node.type}:{source}:={target}']
+    for path in process.parameter_files:
+        line += ['--params-file', str(path)]
+    line += ['-p', f'use_sim_time:={_text(process.use_sim_time)}']
+    for node in process.nodes:
+        for name, value in node.parameters.items():
+            line += ['-p', f'{node.type}:{name}:={_text(value)}']
+    line += ['--log-level', process.log_level]
+    return tuple(line)
+
+
+def _subsystems(settings: Settings, chosen: Collection[str] | None) -> tuple[str, ...]:
+    if chosen is not None:
+        unknown = sorted(set(chosen) - set(SUBSYSTEMS))
+        if unknown:
+            known = ', '.join(SUBSYSTEMS)
+            raise ArgumentError('subsystems', f'no subsystem {unknown[0]!r}; there are {known}')
+        return tuple(chosen)
+    wanted = set(PROFILES[settings.profile])
+    if settings.bag is not None:
+        wanted = wanted - {'simulation'} | {'replay'}
+    if settings.record:
+        wanted.add('recording')
+    return tuple(name for name in SUBSYSTEMS if name in wanted)
+
+
+def _vehicle(settings: Settings, subsystems: Collection[str], vehicle: int) -> list[ProcessSpec]:
+    names = [
+        node.name
+        for node in NODES.values()
+        if node.subsystem in subsystems
+        and (vehicle == 1 or not node.shared)
+        and (not node.requires or importlib.util.find_spec(node.requires) is not None)
+    ]
+    supervised = 'lifecycle_manager' in names
+    simulated = settings.use_sim_time
+    if simulated is None:
+        simulated = bool({'simulation', 'replay'} & set(subsystems))
+    processes = []
+    for title, members in _PROCESSES.items():
+        nodes = [name for name in members if name in names]
+        if not nodes:
+            continue
+        # half of a shared process is named after what it does
+        own = title if title in subsystems else NODES[nodes[0]].subsystem
+        required = title in _REQUIRED
+        namespace = settings.vehicle_namespace(vehicle)
+        processes.append(
+            ProcessSpec(
+                name=f'uav{vehicle}/{own}' if settings.vehicles > 1 else own,
+                nodes=tuple(NodeSpec(n, _given(n, names, settings, vehicle)) for n in nodes),
+                namespace=namespace,
+                parameter_files=_files(nodes, settings),
+                use_sim_time=simulated,
+                log_level=settings.log_level,
+                autostart=settings.autostart and not supervised,
+                respawn=settings.respawn and not required,
+                required=required,
+            )
+        )
+    return processes
+
+
+def _files(nodes: Collection[str], settings: Settings) -> tuple[Path, ...]:
+    shipped = (config_directory() / f'{name}.yaml' for name in nodes)
+    user = () if settings.params_file is None else (settings.params_file,)
+    return (*(path for path in shipped if path.is_file()), *user)
+
+
+def _given(
+    node: str, present: Collection[str], settings: Settings, vehicle: int
+) -> dict[str, object]:
+    """What the graph itself tells a node."""
+    if node == 'lifecycle_manager':
+        managed = [name for name in present if name != node]
+        return {'node_names': managed, 'autostart': settings.autostart}
+    if node == 'flight_simulator':
+        given: dict[str, object] = {}
+        if settings.scenario:
+            given['scenario'] = settings.scenario
+        if vehicle > 1:  # one /clock in a system
+            given['publish_clock'] = False
+        return given
+    if node == 'bag_player' and settings.bag is not None:
+        return {'path': str(settings.bag)}
+    if node == 'bag_recorder' and settings.bag_path is not None:
+        return {'path': str(settings.bag_path)}
+    return {}
+
+
+def _rviz(settings: Settings) -> ProcessSpec:
+    config = config_directory() / 'rviz' / 'meta_repo_ros.rviz'
+    line = ['rviz2', '-d', str(config), '--ros-args']
+    namespace = settings.vehicle_namespace(1)
+    if namespace:
+        line += ['-r', f'__ns:={namespace}']
+    return ProcessSpec('rviz', namespace=namespace, command=tuple(line))
+
+
+def _text(value: object) -> str:
+    """``value`` as rcl reads it on the command line, where every value is YAML."""
+    if isinstance(value, str):
+        try:
+            plain = yaml.safe_load(value) == value
+        except yaml.YAMLError:
+            plain = False
+        return value if plain else json.dumps(value)
+    return json.dumps(value)
