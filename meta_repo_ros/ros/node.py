@@ -53,6 +53,7 @@ class ManagedNode(LifecycleNode):
     Class attributes:
         name: default node name.
         Parameters: frozen dataclass of :func:`core.parameters.parameter` fields.
+        self_starting: configured and activated by its process, not by the lifecycle manager.
 
     Args:
         name: node name, the class's own by default; ``-r __node:=`` renames as usual.
@@ -68,6 +69,7 @@ class ManagedNode(LifecycleNode):
 
     name: ClassVar[str]
     Parameters: ClassVar[type]
+    self_starting: ClassVar[bool] = False
 
     def __init__(
         self, name: str | None = None, *, parameters: type | None = None, **options: Any

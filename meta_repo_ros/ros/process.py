@@ -101,8 +101,7 @@ def run(
         for factory in factories:
             nodes.append(factory())
             executor.add_node(nodes[-1])
-        if autostart:
-            _start(nodes)
+        _start([node for node in nodes if autostart or node.self_starting])
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not walk it while data flows
         _spin(executor, stop)
