@@ -181,10 +181,12 @@ def build_fault(state: dict[str, object], fingerprint: str, package: Path, manif
     for line in manifest.read_text(encoding='utf-8').splitlines():
         if not Path(line).exists():
             return f'{line} is gone'
-    for module in (ROOT / PACKAGE).iterdir():
-        installed = package / module.name
-        if module.name != '__pycache__' and installed.resolve() != module:
-            return f'{installed} does not lead to {module}'
+    modules = {path for path in (ROOT / PACKAGE).iterdir() if path.name != '__pycache__'}
+    links = {package / module.name for module in modules}
+    links |= {path for path in package.iterdir() if path.is_symlink()}
+    for link in sorted(links):
+        if link.resolve() not in modules:
+            return f'{link} does not lead to the source'
     return ''
 
 
@@ -204,6 +206,11 @@ def build(state: dict[str, object], distribution: str) -> None:
         return
     say(f'build: {reason}')
     before = set(manifest.read_text(encoding='utf-8').split('\n')) if manifest.exists() else set()
+    interfaces = [path.name for kind in ('msg', 'srv', 'action') for path in ROOT.glob(f'{kind}/*')]
+    recorded = state.get('interfaces', [])
+    if set(recorded if isinstance(recorded, list) else []) - set(interfaces):
+        shutil.rmtree(folder, ignore_errors=True)  # what a removed file left would be installed
+    state['interfaces'] = interfaces
     state.pop('build', None)
     STATE.write_text(json.dumps(state))
     options = [f'-DPython3_EXECUTABLE={PYTHON}', '-DMETA_REPO_ROS_DEVELOP=ON']
@@ -217,7 +224,7 @@ def build(state: dict[str, object], distribution: str) -> None:
         where |= {'VIRTUAL_ENV': str(VENV), 'PATH': search}
         options += ['-DPython3_FIND_VIRTUALENV=ONLY', '-DBUILD_TESTING=OFF', '-GNinja']
         options += [f'-DCMAKE_INSTALL_PREFIX={VENV}']
-        configure = ['cmake', '--fresh', '-S', ROOT, '-B', folder, *options]
+        configure = ['cmake', '-S', ROOT, '-B', folder, *options]
         call('build: configuring', configure, hint, **where)
         compiling = ['cmake', '--build', folder, '--target', 'install']
         call('build: message types (about half a minute)', compiling, hint, **where)
@@ -239,7 +246,8 @@ def main() -> None:
     reason = environment_fault(state, kind)
     if reason:
         say(f'environment: {reason}')
-        shutil.rmtree(VENV, ignore_errors=True)
+        for folder in (VENV, BUILD / 'venv', BUILD / PACKAGE):
+            shutil.rmtree(folder, ignore_errors=True)
         state = {}
         options = ['--system-site-packages'] if distribution else []
         command = [sys.executable, '-m', 'venv', *options, VENV]
