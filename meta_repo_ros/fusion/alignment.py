@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Initial alignment, at rest or in motion: attitude, velocity and how uncertain they are.
+
+The rotation since the start of the alignment is integrated from the gyroscope, the specific force
+is summed in the body axes of the start. Over the same time GNSS gives the change of velocity; the
+two differ by gravity and by the attitude of the start, which levels it. Heading comes from a star
+attitude, from the direction of travel (where the vehicle points along it), or from a magnetometer.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_repo_ros.core.geodesy import LocalFrame
+from meta_repo_ros.core.rotations import (
+    IDENTITY,
+    Quaternion,
+    Vector,
+    between,
+    conjugate,
+    exp,
+    multiply,
+    normalize,
+    rotate,
+    to_matrix,
+)
+from meta_repo_ros.core.time import NANOSECONDS
+from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
+
+Array = NDArray[np.float64]
+# Least time between two velocities that gives an acceleration, s
+_MIN_SPAN = 0.4
+
+
+@dataclass(frozen=True)
+class Aligned:
+    """Result at the time of the last fix.
+
+    Attributes:
+        attitude: body to local frame.
+        covariance: (3, 3) rad2, of the attitude error in the frame's axes.
+        tilt_from_bias: (3, 3) rad per m/s2: attitude error that an accelerometer bias made.
+        velocity: m/s, local frame.
+        velocity_covariance: (3, 3) m2/s2.
+        heading_source: ``star``, ``velocity`` or ``magnetometer``.
+    """
+
+    attitude: Quaternion
+    covariance: Array
+    tilt_from_bias: Array
+    velocity: Vector
+    velocity_covariance: Array
+    heading_source: str
+
+
+@dataclass
+class _Gathered:
+    start: int | None = None
+    turn: Quaternion = IDENTITY  # body now to body at start
+    force: Vector = (0.0, 0.0, 0.0)  # integral in the axes of the start, m/s
+    seconds: float = 0.0
+    first_velocity: tuple[int, Vector] | None = None
+    last_velocity: tuple[int, Vector, Array] | None = None
+    force_between: Vector = (0.0, 0.0, 0.0)
+    turn_at_velocity: Quaternion = IDENTITY
+    magnetic: Vector = (0.0, 0.0, 0.0)  # sum in the axes of the start, any unit
+    star: tuple[Quaternion, Array] | None = None  # start to ECEF, covariance in start's axes
+
+
+class Alignment:
+    """Gathers measurements until a filter can start.
+
+    Args:
+        parameters: of the node.
+    """
+
+    def __init__(self, parameters: NavigationParameters) -> None:
+        self.parameters = parameters
+        self._g = _Gathered()
+        self.missing = 'inertial data'
+
+    def clear(self) -> None:
+        """Start again."""
+        self._g = _Gathered()
+        self.missing = 'inertial data'
+
+    def add_imu(self, stamp: int, rate: Vector, force: Vector, dt: float) -> None:
+        """Take ``dt`` seconds of rate (rad/s) and specific force (m/s2) that end at ``stamp``."""
+        g, limits = self._g, self.parameters.alignment
+        if g.start is None or stamp - g.start > limits.max_duration * NANOSECONDS:
+            self._g = g = _Gathered(start=stamp)
+            return
+        half = exp((0.5 * dt * rate[0], 0.5 * dt * rate[1], 0.5 * dt * rate[2]))
+        middle = multiply(g.turn, half)
+        fx, fy, fz = rotate(middle, force)
+        x, y, z = g.force
+        g.force = (x + fx * dt, y + fy * dt, z + fz * dt)
+        g.turn = normalize(multiply(middle, half))
+        g.seconds += dt
+
+    def add_velocity(self, stamp: int, velocity: Vector, covariance: Array) -> None:
+        """Take a GNSS velocity, m/s east north up."""
+        g = self._g
+        if g.start is None:
+            return
+        if g.first_velocity is None:
+            # From here on both integrals cover the same time
+            g.first_velocity = (stamp, velocity)
+            g.force, g.seconds = (0.0, 0.0, 0.0), 0.0
+        g.last_velocity = (stamp, velocity, covariance)
+        g.force_between = g.force
+        g.turn_at_velocity = g.turn
+
+    def add_magnetic(self, field: Vector) -> None:
+        """Take a magnetic field in body axes."""
+        g = self._g
+        if g.start is not None:
+            g.magnetic = _add(g.magnetic, rotate(g.turn, field))
+
+    def add_star(self, body_to_ecef: Quaternion, covariance: Array) -> None:
+        """Take a star attitude with covariance in body axes, rad2."""
+        g = self._g
+        if g.start is not None:
+            turn = to_matrix(g.turn)
+            g.star = (multiply(body_to_ecef, conjugate(g.turn)), turn @ covariance @ turn.T)
+
+    def solve(
+        self, stamp: int, frame: LocalFrame, ecef_to_enu: Quaternion, declination: float
+    ) -> Aligned | None:
+        """Alignment at ``stamp``, or None and :attr:`missing` says what is not there yet.
+
+        Args:
+            stamp: time of the present fix, ns.
+            frame: local frame, its origin near the vehicle.
+            ecef_to_enu: rotation into the frame's axes.
+            declination: of the magnetic field, rad, east positive.
+        """
+        g, limits = self._g, self.parameters.alignment
+        if g.start is None or g.seconds < limits.duration:
+            self.missing = 'time to level'
+            return None
+        gravity = frame.gravity(0.0, 0.0, 0.0)
+        up: Vector = (-gravity[0], -gravity[1], -gravity[2])
+        force, seconds = g.force, g.seconds
+        velocity: Vector = (0.0, 0.0, 0.0)
+        spread = np.eye(3) * 1.0
+        accel_variance = limits.accel_sigma**2
+        if g.first_velocity is not None and g.last_velocity is not None:
+            span = (g.last_velocity[0] - g.first_velocity[0]) / NANOSECONDS
+            if span < _MIN_SPAN:
+                self.missing = 'a second GNSS velocity'
+                return None
+            change = tuple(b - a for a, b in zip(g.first_velocity[1], g.last_velocity[1]))  # noqa: B905
+            up = (change[0] / span + up[0], change[1] / span + up[1], change[2] / span + up[2])
+            force, seconds = g.force_between, span
+            late = (stamp - g.last_velocity[0]) / NANOSECONDS
+            velocity = tuple(  # type: ignore[assignment]
+                v + c / span * late
+                for v, c in zip(g.last_velocity[1], change)  # noqa: B905
+            )
+            spread = g.last_velocity[2] + np.eye(3) * (2.0 * late) ** 2
+            accel_variance += 2.0 * float(np.trace(g.last_velocity[2])) / 3.0 / (span * span)
+        level = between(force, up)
+        tilt_variance = accel_variance / 96.0  # over gravity squared
+        found = self._heading(level, ecef_to_enu, declination, tilt_variance)
+        if found is None:
+            return None
+        start, covariance, source = found
+        attitude = normalize(multiply(start, g.turn))
+        drift = (self.parameters.imu.gyro_bias_sigma * (seconds + 0.5)) ** 2
+        body = to_matrix(attitude)
+        tilt_from_bias = np.array([-body[1], body[0], np.zeros(3)]) / 9.8
+        if source == 'star':
+            tilt_from_bias = np.zeros((3, 3))
+        return Aligned(
+            attitude, covariance + np.eye(3) * drift, tilt_from_bias, velocity, spread, source
+        )
+
+    def _heading(
+        self, level: Quaternion, ecef_to_enu: Quaternion, declination: float, tilt_variance: float
+    ) -> tuple[Quaternion, Array, str] | None:
+        """Attitude of the start, its covariance in the frame's axes, and the source of heading."""
+        g, limits = self._g, self.parameters.alignment
+        if g.star is not None:
+            attitude = multiply(ecef_to_enu, g.star[0])
+            turn = to_matrix(attitude)
+            return attitude, turn @ g.star[1] @ turn.T, 'star'
+        if limits.velocity_heading and g.last_velocity is not None:
+            east, north, _ = g.last_velocity[1]
+            speed = math.hypot(east, north)
+            if speed >= limits.min_speed:
+                x, y, _ = rotate(level, rotate(g.turn_at_velocity, (1.0, 0.0, 0.0)))
+                turn_by = math.atan2(north, east) - math.atan2(y, x)
+                course = float(np.trace(g.last_velocity[2])) / 3.0 / (speed * speed)
+                variance = course + limits.sideslip_sigma**2
+                return (
+                    multiply(exp((0.0, 0.0, turn_by)), level),
+                    np.diag([tilt_variance, tilt_variance, variance]),
+                    'velocity',
+                )
+        if self.parameters.heading.use != 'never' and any(g.magnetic):
+            x, y, z = rotate(level, g.magnetic)
+            turn_by = math.pi / 2.0 - declination - math.atan2(y, x)
+            dip = z / max(math.hypot(x, y), 1e-12)
+            variance = self.parameters.heading.sigma**2 + dip * dip * tilt_variance
+            return (
+                multiply(exp((0.0, 0.0, turn_by)), level),
+                np.diag([tilt_variance, tilt_variance, variance]),
+                'magnetometer',
+            )
+        self.missing = 'a source of heading: star attitude, magnetometer' + (
+            ', or speed' if limits.velocity_heading else ''
+        )
+        return None
+
+    def snapshot(self) -> Any:
+        """State to go back to; what it holds is never written to."""
+        return copy.copy(self._g), self.missing
+
+    def restore(self, snapshot: Any) -> None:
+        """Back to :meth:`snapshot`."""
+        gathered, self.missing = snapshot
+        self._g = copy.copy(gathered)
+
+
+def _add(a: Vector, b: Vector) -> Vector:
+    return (a[0] + b[0], a[1] + b[1], a[2] + b[2])

@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which measurements a navigation filter believes: gates with recovery, slow drift, stuck fixes.
+
+A chi-square gate alone fails both ways: an overconfident filter shuts it for ever, and a filter
+that has coasted opens it to anything. So refused measurements are followed as a group: when they
+agree with each other and with the inertial increments for long enough, the filter is reset to them;
+and after an outage a measurement must belong to such a group before it is believed at all.
+"""
+
+from __future__ import annotations
+
+import copy
+import enum
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_repo_ros.core.statistics import chi2_quantile, normalised_squared
+from meta_repo_ros.core.time import NANOSECONDS
+
+Array = NDArray[np.float64]
+
+
+class Verdict(enum.Enum):
+    """What to do with a measurement."""
+
+    ACCEPT = 'accepted'
+    REJECT = 'rejected'
+    HOLD = 'held'  # plausible, but trust is not back yet
+    RESET = 'reset'  # the group of refused measurements wins
+
+
+@dataclass(frozen=True)
+class GateLimits:
+    """Thresholds of one sensor's gate.
+
+    Attributes:
+        probability: of a good measurement to pass the ordinary test.
+        outage: time without an accepted one after which trust must be regained, s.
+        reacquire_count: consistent measurements in a row that regain it.
+        reacquire_probability: of a good measurement to pass the stricter test.
+        recovery_after: how long a consistent group must be refused before it wins, s; 0 = never.
+        recovery_count: and how many measurements it must have.
+    """
+
+    probability: float
+    outage: float
+    reacquire_count: int
+    reacquire_probability: float
+    recovery_after: float
+    recovery_count: int
+
+
+@dataclass
+class GateState:
+    """Everything of a gate that a measurement changes; arrays in it are never written to."""
+
+    accepted: int = 0
+    rejected: int = 0
+    held: int = 0
+    resets: int = 0
+    streak: int = 0  # refused in a row
+    nis_last: float = math.nan
+    nis_total: float = 0.0
+    last_accepted: int | None = None  # ns
+    group_count: int = 0
+    group_start: int = 0  # ns
+    group_stamp: int = 0  # ns, of its last member
+    group_first: Array | None = None
+    group_last: Array | None = None
+
+
+class Gate:
+    """Chi-square gate of one sensor with outage test, recovery and counters.
+
+    Args:
+        dof: size of the innovation.
+        limits: thresholds.
+    """
+
+    def __init__(self, dof: int, limits: GateLimits) -> None:
+        self.dof = dof
+        self.limits = limits
+        self.state = GateState()
+        self._ordinary = chi2_quantile(limits.probability, dof)
+        self._strict = chi2_quantile(limits.reacquire_probability, dof)
+        self._group = chi2_quantile(0.999, dof)
+
+    def open(self, stamp: int) -> None:
+        """Trust this sensor as of ``stamp``: it just took part in the alignment."""
+        self.state.last_accepted = stamp
+        self.state.group_count = self.state.streak = 0
+
+    def since_accepted(self, stamp: int) -> float:
+        """Seconds since the last accepted measurement, infinite before the first."""
+        if self.state.last_accepted is None:
+            return math.inf
+        return (stamp - self.state.last_accepted) / NANOSECONDS
+
+    @property
+    def nis_mean(self) -> float:
+        """Mean NIS of the accepted ones; NaN before the first."""
+        return self.state.nis_total / self.state.accepted if self.state.accepted else math.nan
+
+    def judge(
+        self,
+        stamp: int,
+        innovation: Array,
+        s: Array,
+        noise: Array,
+        growth: Array,
+        *,
+        distrust: bool,
+    ) -> Verdict:
+        """Judge one measurement and count it.
+
+        Args:
+            stamp: its time, ns.
+            innovation: measured minus predicted, (dof,).
+            s: innovation covariance.
+            noise: measurement covariance.
+            growth: covariance of the innovation's rate of change, per s2: how fast the inertial
+                prediction may walk away by itself.
+            distrust: the stricter test is due although there was no outage.
+        """
+        state, limits = self.state, self.limits
+        nis = normalised_squared(innovation, s)
+        state.nis_last = nis
+        strict = state.last_accepted is not None and (
+            distrust or self.since_accepted(stamp) > limits.outage
+        )
+        passed = nis <= (self._strict if strict else self._ordinary)
+        if passed and not strict:
+            return self._accept(stamp, nis)
+        self._follow(stamp, innovation, noise, growth)
+        if passed:
+            if state.group_count >= limits.reacquire_count:
+                return self._accept(stamp, nis)
+            state.held += 1
+            return Verdict.HOLD
+        state.rejected += 1
+        state.streak += 1
+        if (
+            limits.recovery_after > 0.0
+            and stamp - state.group_start >= limits.recovery_after * NANOSECONDS
+            and state.group_count >= limits.recovery_count
+        ):
+            state.resets += 1
+            self.open(stamp)
+            return Verdict.RESET
+        return Verdict.REJECT
+
+    def refuse(self) -> None:
+        """Count a measurement that other evidence refused."""
+        self.state.rejected += 1
+        self.state.streak += 1
+        self.state.group_count = 0
+
+    def snapshot(self) -> GateState:
+        """State to go back to."""
+        return copy.copy(self.state)
+
+    def restore(self, snapshot: GateState) -> None:
+        """Back to :meth:`snapshot`."""
+        self.state = copy.copy(snapshot)
+
+    def _accept(self, stamp: int, nis: float) -> Verdict:
+        state = self.state
+        state.accepted += 1
+        state.nis_total += nis
+        self.open(stamp)
+        return Verdict.ACCEPT
+
+    def _follow(self, stamp: int, innovation: Array, noise: Array, growth: Array) -> None:
+        state = self.state
+        if (
+            state.group_count
+            and self._agree(innovation, state.group_last, noise, growth, stamp - state.group_stamp)
+            and self._agree(innovation, state.group_first, noise, growth, stamp - state.group_start)
+        ):
+            state.group_count += 1
+        else:
+            state.group_count, state.group_start, state.group_first = 1, stamp, innovation
+        state.group_last, state.group_stamp = innovation, stamp
+
+    def _agree(
+        self, one: Array, other: Array | None, noise: Array, growth: Array, elapsed: int
+    ) -> bool:
+        if other is None:
+            return False
+        seconds = elapsed / NANOSECONDS
+        spread = 2.0 * noise + growth * (seconds * seconds)
+        return normalised_squared(one - other, spread) <= self._group
+
+
+class DriftMonitor:
+    """Notices a slow pull: the mean of many innovations, each of which passes the gate.
+
+    Weighted sums over some time constants of the whitened innovations of each axis; independent
+    errors would give a chi-square variable. Errors of GNSS are correlated in time, so the sum
+    counts only one value in each two ``correlation_time``.
+
+    Args:
+        time_constants: lengths of memory, s.
+        correlation_time: of the sensor's errors, s.
+        false_alarm: probability of a false alarm of one test.
+    """
+
+    def __init__(
+        self, time_constants: tuple[float, ...], correlation_time: float, false_alarm: float
+    ) -> None:
+        self.time_constants = time_constants
+        self.correlation_time = correlation_time
+        self.threshold = chi2_quantile(1.0 - false_alarm, 3)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.statistic = 0.0  # of the last test, largest of the time constants
+        self._last: int | None = None
+        self._sums: tuple[tuple[float, ...], ...] = ((0.0,) * 4,) * len(self.time_constants)
+
+    def add(self, stamp: int, innovation: Array, s: Array) -> bool:
+        """Take one accepted innovation; True where the mean is beyond its covariance."""
+        dt = 0.0 if self._last is None else (stamp - self._last) / NANOSECONDS
+        self._last = stamp
+        white = [float(innovation[i]) / math.sqrt(float(s[i, i])) for i in range(3)]
+        sums = []
+        self.statistic = 0.0
+        for old, tau in zip(self._sums, self.time_constants, strict=True):
+            fade = math.exp(-dt / tau)
+            x, y, z = (fade * a + b for a, b in zip(old[:3], white, strict=True))
+            weight = fade * fade * old[3] + 1.0
+            sums.append((x, y, z, weight))
+            if dt > 0.0:
+                repeat = 1.0 + 2.0 * self.correlation_time / dt
+                self.statistic = max(self.statistic, (x * x + y * y + z * z) / (weight * repeat))
+        self._sums = tuple(sums)
+        return self.statistic > self.threshold
+
+    def snapshot(self) -> Any:
+        """State to go back to."""
+        return self.statistic, self._last, self._sums
+
+    def restore(self, snapshot: Any) -> None:
+        """Back to :meth:`snapshot`."""
+        self.statistic, self._last, self._sums = snapshot
+
+
+class StuckMonitor:
+    """Notices a receiver that repeats one fix while the vehicle moves.
+
+    Args:
+        distance: travelled by the inertial solution while the fix did not change in any digit, m.
+    """
+
+    def __init__(self, distance: float) -> None:
+        self.distance = distance
+        self._fix: tuple[float, ...] = ()
+        self._stamp = 0
+        self._travelled = 0.0
+
+    def add(self, stamp: int, fix: tuple[float, ...], speed: float) -> bool:
+        """Take one fix and the inertial speed above its own uncertainty, m/s; True where stuck."""
+        if fix == self._fix:
+            self._travelled += speed * (stamp - self._stamp) / NANOSECONDS
+        else:
+            self._fix, self._travelled = fix, 0.0
+        self._stamp = stamp
+        return self._travelled > self.distance
+
+    def snapshot(self) -> Any:
+        """State to go back to."""
+        return self._fix, self._stamp, self._travelled
+
+    def restore(self, snapshot: Any) -> None:
+        """Back to :meth:`snapshot`."""
+        self._fix, self._stamp, self._travelled = snapshot
