@@ -15,9 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from sensor_msgs.msg import NavSatFix, NavSatStatus
 
+from meta_repo_ros.core.geodesy import LocalFrame
 from meta_repo_ros.core.time import NANOSECONDS, seconds_ns
-from meta_repo_ros.replay.importers import RecordingError
+from meta_repo_ros.replay.importers import RecordingError, streams
+from meta_repo_ros.replay.importers.streams import Stream
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -35,7 +38,7 @@ _TAG_MAGIC = b'TIMETAG'
 _TAG_HEADER = 76  # bytes before the records of a time tag file
 _TAG_START = 64  # where the start time stands: uint32 seconds and double fraction, GPS time
 _POS_COLUMNS = 24
-_QUALITY_FIXED, _QUALITY_FLOAT = 1, 2
+_QUALITY_FLOAT = 2  # RTKLIB's Q: 1 is fixed
 
 
 @dataclass(frozen=True)
@@ -195,3 +198,66 @@ def _covariance(deviations: Floats) -> Floats:
     n, e, u, ne, eu, un = (np.sign(column) * column**2 for column in deviations.T)
     rows = [[e, ne, eu], [ne, n, un], [eu, un, u]]
     return np.asarray(np.moveaxis(np.array(rows), -1, 0))
+
+
+@dataclass(frozen=True)
+class Outage:
+    """Fixes withheld in ``count`` windows ``[start + k period, + length)``, s after the first."""
+
+    start: float
+    length: float
+    period: float
+    count: int
+
+    def hides(self, times: Integers) -> npt.NDArray[np.bool_]:
+        """(n,) which of ``times`` (ns; the first is the reference) are withheld."""
+        since = (times - times[0]) * 1e-9 - self.start
+        number = np.floor(since / self.period)
+        inside = since - number * self.period < self.length
+        return np.asarray((number >= 0) & (number < self.count) & inside)
+
+
+def drive_streams(folder: Path | str, outage: Outage | None = None) -> list[Stream]:
+    """The drive as streams; ``outage`` withholds GNSS, never truth.
+
+    Raises:
+        RecordingError: as :func:`read_drive`.
+    """
+    drive = read_drive(folder)
+    place = np.column_stack([drive.latitude_deg, drive.longitude_deg, drive.height])
+    origin = LocalFrame(*map(float, place[0]))
+    position = np.array([origin.to_enu(*row) for row in place.tolist()])
+    status = np.where(
+        drive.quality <= _QUALITY_FLOAT, NavSatStatus.STATUS_GBAS_FIX, NavSatStatus.STATUS_FIX
+    )
+    given = np.ones(len(place), bool) if outage is None else ~outage.hides(drive.gnss_time)
+    times = drive.gnss_time
+    known = NavSatFix.COVARIANCE_TYPE_KNOWN
+    covariance = drive.position_covariance
+    return [
+        Stream(
+            streams.TRUE_ORIGIN,
+            times[:1],
+            streams.fix(place[:1], covariance[:1], known, status[:1]),
+            'gnss_antenna',
+        ),
+        Stream(
+            streams.TRUE_ODOMETRY,
+            times,
+            streams.odometry(position, covariance, drive.velocity, drive.velocity_covariance),
+            streams.WORLD_FRAME,
+        ),
+        Stream(streams.IMU, drive.imu_time, streams.imu(drive.angular_rate, drive.specific_force)),
+        Stream(
+            streams.FIX,
+            times[given],
+            streams.fix(place[given], covariance[given], known, status[given]),
+            'gnss_antenna',
+        ),
+        Stream(
+            streams.VELOCITY,
+            times[given],
+            streams.velocity(drive.velocity[given], drive.velocity_covariance[given]),
+            streams.WORLD_FRAME,
+        ),
+    ]

@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Makes a readable bag of what a killed recorder, a full disk or a broken copy left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import sqlite3
+import struct
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+from mcap.exceptions import McapError
+from mcap.records import Channel, Chunk, Message, Schema
+from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
+from rosbags.interfaces import Qos
+from rosbags.rosbag2.errors import ReaderError
+from rosbags.rosbag2.metadata import parse_qos
+
+from meta_repo_ros.replay.bag_writer import BagWriter
+from meta_repo_ros.replay.definitions import Definition
+from meta_repo_ros.replay.errors import BagError
+
+_RECORD_LIMIT = 1 << 30  # a longer record is a broken length
+_ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
+_BROKEN = (
+    McapError,
+    CRCValidationError,
+    zstandard.ZstdError,
+    struct.error,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    OSError,
+    EOFError,
+    MemoryError,
+)
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What was recovered.
+
+    Attributes:
+        path: the readable bag.
+        counts: messages by topic.
+        start_ns: receive time of the first message, ns.
+        end_ns: receive time of the last message, ns.
+        lost: what could not be read, in words; empty where nothing was lost.
+    """
+
+    path: Path
+    counts: dict[str, int]
+    start_ns: int
+    end_ns: int
+    lost: tuple[str, ...]
+
+    @property
+    def message_count(self) -> int:
+        """Messages in all topics."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True)
+class _Item:
+    topic: str
+    qos: tuple[Qos, ...]
+    definition: Definition
+    receive_ns: int
+    publish_ns: int
+    data: bytes
+
+
+def recover(source: Path | str, target: Path | str | None = None) -> Recovery:
+    """Copy all that can be read of ``source`` into a new bag; the source is not changed.
+
+    Args:
+        source: bag directory (metadata.yaml may be missing), or one .mcap or .db3 file.
+        target: directory to create, ``<source>_recovered`` by default.
+
+    Raises:
+        BagError: nothing in there is a bag, or not one message can be read.
+    """
+    source = Path(source)
+    files = _storage_files(source)
+    out = Path(target) if target is not None else source.with_name(f'{source.stem}_recovered')
+    lost: list[str] = []
+    storage = 'mcap' if files[0].name.endswith('.mcap') else 'sqlite3'
+    counts: Counter[str] = Counter()
+    stamps: list[int] = []
+    with BagWriter(out, storage=storage, custom_data={'recovered_from': source.name}) as writer:
+        for path in files:
+            read = _read_mcap if path.name.endswith('.mcap') else _read_sqlite
+            for item in read(path, lost):
+                definition = item.definition if item.definition.encoding else None
+                writer.add_topic(item.topic, item.definition.type, item.qos, definition=definition)
+                writer.write(item.topic, item.receive_ns, _message(item.data), item.publish_ns)
+                counts[item.topic] += 1
+                stamps = [min([*stamps[:1], item.receive_ns]), max([*stamps[1:], item.receive_ns])]
+    if not stamps:
+        shutil.rmtree(out)
+        why = '; '.join(lost) or 'it holds no message'
+        raise BagError(source, f'nothing can be recovered: {why}')
+    return Recovery(out, dict(counts), stamps[0], stamps[1], tuple(lost))
+
+
+def _storage_files(source: Path) -> list[Path]:
+    if not source.exists():
+        raise BagError(source, 'does not exist')
+    if source.is_file():
+        if source.suffix not in {'.mcap', '.db3', '.zstd'}:
+            raise BagError(source, 'is not a bag: expected a directory, an .mcap or a .db3 file')
+        return [source]
+    names = ('*.mcap', '*.db3', '*.db3.zstd', '*.mcap.zstd')
+    found = [path for pattern in names for path in source.glob(pattern)]
+    # A killed compression leaves both the file and a part of its compressed copy.
+    plain = {path.name for path in found}
+    files = [p for p in found if not (p.suffix == '.zstd' and p.stem in plain)]
+    if not files:
+        raise BagError(source, 'is not a bag: no .mcap and no .db3 in it')
+    return sorted(files, key=_file_number)
+
+
+def _message(data: bytes) -> bytes:
+    # Singly compressed messages: no CDR encapsulation begins like that.
+    return zstandard.ZstdDecompressor().decompress(data) if data[:4] == _ZSTD_MAGIC else data
+
+
+def _file_number(path: Path) -> tuple[int, str]:
+    number = path.name.partition('.')[0].rpartition('_')[2]
+    return (int(number) if number.isdigit() else 0, path.name)
+
+
+def _read_mcap(path: Path, lost: list[str]) -> Iterator[_Item]:
+    schemas: dict[int, Schema] = {}
+    channels: dict[int, tuple[str, tuple[Qos, ...], Definition]] = {}
+    for record in _records(path, lost):
+        if isinstance(record, Schema):
+            schemas[record.id] = record
+        elif isinstance(record, Channel):
+            channels[record.id] = _channel(record, schemas.get(record.schema_id))
+        elif isinstance(record, Message) and record.channel_id in channels:
+            topic, profiles, definition = channels[record.channel_id]
+            yield _Item(
+                topic, profiles, definition, record.log_time, record.publish_time, record.data
+            )
+
+
+def _records(path: Path, lost: list[str]) -> Iterator[object]:
+    """All records, those of chunks included; chunk by chunk, so that a broken one costs itself."""
+    with _plain(path) as plain, plain.open('rb') as file:
+        records = StreamReader(file, emit_chunks=True, record_size_limit=_RECORD_LIMIT).records
+        while True:
+            position = file.tell()
+            try:
+                record = next(records)
+                parts = [record]
+                if isinstance(record, Chunk):
+                    parts = breakup_chunk(record, validate_crc=True)
+            except StopIteration:
+                return
+            except _BROKEN as error:
+                what = str(error) or 'incomplete record'
+                rest = plain.stat().st_size - position
+                if file.tell() - position < rest and not isinstance(error, McapError):
+                    lost.append(f'{path.name}: a broken chunk at byte {position} ({what})')
+                    continue
+                if rest:
+                    lost.append(f'{path.name}: {rest} bytes from byte {position} on ({what})')
+                return
+            yield from parts
+
+
+def _channel(channel: Channel, schema: Schema | None) -> tuple[str, tuple[Qos, ...], Definition]:
+    digest = channel.metadata.get('topic_type_hash', '')
+    profiles = _profiles(channel.metadata.get('offered_qos_profiles', ''))
+    if schema is None:
+        return channel.topic, profiles, Definition('unknown', hash=digest)
+    text = schema.data.decode('utf-8', 'replace')
+    return channel.topic, profiles, Definition(schema.name, schema.encoding, text, digest)
+
+
+def _profiles(text: str) -> tuple[Qos, ...]:
+    try:
+        return tuple(parse_qos(text))
+    except (ReaderError, KeyError, TypeError, ValueError):
+        return ()
+
+
+def _read_sqlite(path: Path, lost: list[str]) -> Iterator[_Item]:
+    with tempfile.TemporaryDirectory() as folder, _plain(path) as plain:
+        # SQLite rolls a killed transaction back when it opens the file: in a copy, not in place.
+        copy = Path(folder) / path.name
+        shutil.copy2(plain, copy)
+        for extra in ('-journal', '-wal'):
+            beside = path.with_name(path.name + extra)
+            if beside.exists():
+                shutil.copy2(beside, copy.with_name(copy.name + extra))
+        connection = sqlite3.connect(copy)
+        try:
+            topics = _sqlite_topics(connection)
+            query = 'SELECT topic_id,timestamp,data FROM messages ORDER BY id'
+            for number, stamp, data in connection.execute(query):
+                if number in topics:
+                    topic, profiles, definition = topics[number]
+                    yield _Item(topic, profiles, definition, stamp, stamp, bytes(data))
+        except sqlite3.Error as error:
+            lost.append(f'{path.name}: {error}')
+        finally:
+            connection.close()
+
+
+def _sqlite_topics(
+    connection: sqlite3.Connection,
+) -> dict[int, tuple[str, tuple[Qos, ...], Definition]]:
+    columns = {row[1] for row in connection.execute('PRAGMA table_info(topics)')}
+    texts = {}
+    if connection.execute('PRAGMA table_info(message_definitions)').fetchall():
+        query = 'SELECT topic_type,encoding,encoded_message_definition FROM message_definitions'
+        texts = {row[0]: (row[1], row[2]) for row in connection.execute(query)}
+    wanted = ['id', 'name', 'type']
+    optional = ['offered_qos_profiles', 'type_description_hash']
+    chosen = wanted + [name if name in columns else "''" for name in optional]
+    topics = {}
+    for number, name, kind, profiles, digest in connection.execute(
+        f'SELECT {",".join(chosen)} FROM topics'  # noqa: S608 (column names from this list)
+    ):
+        encoding, text = texts.get(kind, ('', ''))
+        topics[number] = (name, _profiles(profiles), Definition(kind, encoding, text, digest))
+    return topics
+
+
+@contextlib.contextmanager
+def _plain(path: Path) -> Iterator[Path]:
+    """The file itself, or a decompressed copy as far as it can be decompressed."""
+    if path.suffix != '.zstd':
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / path.stem
+        with path.open('rb') as source, copy.open('wb') as sink:
+            reader = zstandard.ZstdDecompressor().stream_reader(source)
+            with contextlib.suppress(zstandard.ZstdError):
+                shutil.copyfileobj(reader, sink)
+        yield copy
