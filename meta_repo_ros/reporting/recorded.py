@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import pymap3d
 from scipy.spatial.transform import Rotation
 
 from meta_repo_ros.core.time import stamp_ns
+from meta_repo_ros.replay.bag_reader import BagReader
 from meta_repo_ros.reporting.evaluation import (
     Origin,
     Stamps,
@@ -252,6 +254,21 @@ def collect(messages: Iterable[tuple[str, str, int, Any]], namespace: str = '') 
         collector.count(topic, type_name, received)
         if collector.wants(topic):
             collector.add(topic, message, received)
+    return collector.finish()
+
+
+def read_bag(path: Path | str, namespace: str = '') -> Recording:
+    """A :class:`Recording` of one vehicle of a bag.
+
+    Raises:
+        BagError: the bag cannot be read.
+    """
+    collector = Collector(namespace)
+    with BagReader(path) as bag:
+        for item in bag.raw():
+            collector.count(item.topic, item.type, item.receive_ns)
+            if collector.wants(item.topic) and bag.topics[item.topic].readable:
+                collector.add(item.topic, bag.deserialise(item), item.receive_ns)
     return collector.finish()
 
 

@@ -88,14 +88,14 @@ class Snapshot:
         streams: one state per topic, in the order of the flow.
         latency: (median, 99th percentile) ms of the last two seconds, None without a pair.
         errors: of the newest odometry that has a truth of nearly the same time, None without.
-        stamp: of the newest odometry, ns.
+        elapsed: s of source time between the first and the newest inertial sample.
         statuses: name -> (level, message) of the last diagnostics.
     """
 
     streams: tuple[StreamState, ...]
     latency: tuple[float, float] | None
     errors: Errors | None
-    stamp: int | None
+    elapsed: float
     statuses: dict[str, tuple[int, str]] = field(default_factory=dict)
 
 
@@ -125,11 +125,14 @@ class Observer:
             self._channels[name].recent = deque(maxlen=400)
         self._types = {topic.name: topic.type for topic in (*TOPICS, *_LATCHED)}
         self._sources: OrderedDict[bytes, int] = OrderedDict()
+        self._first: int | None = None
+        self._newest = 0
         self._latencies: list[float] = []
         self._statuses: dict[str, tuple[int, str]] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._ready = threading.Event()
+        self._node: Node | None = None
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._run, name='observer', daemon=True)
 
@@ -165,6 +168,13 @@ class Observer:
         with self._lock:
             return np.array(self._latencies)
 
+    def publishers(self, topic: str) -> int:
+        """How many publishers of the relative ``topic`` have been discovered."""
+        return 0 if self._node is None else int(self._node.count_publishers(self._full(topic)))
+
+    def _full(self, topic: str) -> str:
+        return f'{self._namespace}/{topic}'
+
     def snapshot(self) -> Snapshot:
         """What is known now."""
         now = time.monotonic()
@@ -180,6 +190,7 @@ class Observer:
                 for name in ('ground_truth/origin', 'odometry/origin')
                 for data in self._channels[name].recent
             ]
+            first, newest = self._first, self._newest
             estimates = list(self._channels[RESULT].recent)
             truths = list(self._channels['ground_truth/odometry'].recent)
         latency = None
@@ -190,7 +201,7 @@ class Observer:
             streams=streams,
             latency=latency,
             errors=self._errors(rows, estimates, truths),
-            stamp=_stamp(estimates[-1]) if estimates else None,
+            elapsed=0.0 if first is None else (newest - first) * 1e-9,
             statuses=statuses,
         )
 
@@ -232,6 +243,7 @@ class Observer:
             executor = DataExecutor(context=context)
             executor.add_node(node)
             self._subscribe(node)
+            self._node = node
             self._ready.set()
             while not self._stop.is_set():
                 executor.spin_once(timeout_sec=0.1)
@@ -251,7 +263,7 @@ class Observer:
         for topic in (*TOPICS, *_LATCHED):
             node.create_subscription(
                 message_class(topic.type),
-                f'{self._namespace}/{topic.name}',
+                self._full(topic.name),
                 _with_info(self._on_message, topic.name),
                 qos.profile(topic.qos),
                 raw=True,
@@ -275,6 +287,8 @@ class Observer:
                     channel.lost += sequence - channel.last_sequence - 1
                 channel.last_sequence = sequence
             if name == SOURCE:
+                self._newest = _stamp(data)
+                self._first = self._newest if self._first is None else self._first
                 self._sources[data[4:12]] = info['source_timestamp']
                 if len(self._sources) > _REMEMBERED:
                     self._sources.popitem(last=False)

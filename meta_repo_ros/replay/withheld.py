@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Outages on a recording: a processor that does not see the fixes of certain phases."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from meta_repo_ros.core.processor import Diagnostic, Output, Processor
+from meta_repo_ros.core.time import seconds_ns, stamp_ns
+
+GNSS = ('gnss/fix', 'gnss/velocity')
+
+
+@dataclass(frozen=True)
+class OutagePlan:
+    """Outages of ``length`` s that begin every ``every`` s, the first one after ``every`` s."""
+
+    every: float
+    length: float
+
+    @classmethod
+    def parse(cls, text: str) -> OutagePlan:
+        """Read ``EVERY:LENGTH`` in seconds.
+
+        Raises:
+            ValueError: not two positive numbers, or outages that leave no fix between them.
+        """
+        try:
+            every, length = (float(part) for part in text.split(':'))
+        except ValueError:
+            raise ValueError(
+                f'expected EVERY:LENGTH in seconds, such as 45:15; got {text!r}'
+            ) from None
+        if not 0 < length < every < np.inf:
+            raise ValueError(f'LENGTH must be positive and less than EVERY; got {text!r}')
+        return cls(every, length)
+
+    def phases(self, first: int, last: int) -> tuple[tuple[int, int], ...]:
+        """Outages [start, end) in ns that lie wholly between the fixes ``first`` and ``last``."""
+        every, length = seconds_ns(self.every), seconds_ns(self.length)
+        count = max(0, (last - first - length) // every)
+        starts = (first + every * k for k in range(1, count + 1))
+        return tuple((start, start + length) for start in starts)
+
+
+class Withheld(Processor):
+    """Runs ``processor`` without the GNSS messages whose stamps lie in ``phases``.
+
+    Args:
+        processor: what runs.
+        phases: [start, end) in ns of ``header.stamp``.
+    """
+
+    def __init__(self, processor: Processor, phases: Sequence[tuple[int, int]]) -> None:
+        super().__init__(processor.parameters, processor.seed)
+        self._processor = processor
+        self._starts = np.array([start for start, _ in phases], dtype=np.int64)
+        self._ends = np.array([end for _, end in phases], dtype=np.int64)
+        self.withheld = 0
+        # the declarations of a class, here of one instance
+        for attribute in ('name', 'inputs', 'outputs'):
+            setattr(self, attribute, getattr(processor, attribute))
+
+    @property
+    def timer_period_ns(self) -> int | None:
+        """Of the processor inside."""
+        return self._processor.timer_period_ns
+
+    def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Output]:
+        """Drop a withheld fix, hand on everything else."""
+        if topic in GNSS:
+            valid = stamp_ns(message.header.stamp)
+            if np.any((self._starts <= valid) & (valid < self._ends)):
+                self.withheld += 1
+                return ()
+        return self._processor.on_message(topic, message, stamp)
+
+    def on_timer(self, stamp: int) -> Sequence[Output]:
+        """Of the processor inside."""
+        return self._processor.on_timer(stamp)
+
+    def diagnostics(self, stamp: int) -> Sequence[Diagnostic]:
+        """Of the processor inside."""
+        return self._processor.diagnostics(stamp)
+
+    def reset(self, stamp: int) -> None:
+        """Of the processor inside."""
+        self._processor.reset(stamp)
