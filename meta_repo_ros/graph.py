@@ -269,13 +269,10 @@ def _subsystems(settings: Settings, chosen: Collection[str] | None) -> tuple[str
 
 
 def _vehicle(settings: Settings, subsystems: Collection[str], vehicle: int) -> list[ProcessSpec]:
-    names = [
-        node.name
-        for node in NODES.values()
-        if node.subsystem in subsystems
-        and (vehicle == 1 or not node.shared)
-        and (not node.requires or importlib.util.find_spec(node.requires) is not None)
-    ]
+    names = _nodes(subsystems, vehicle)
+    managed = names
+    if set(subsystems) == {'supervision'}:  # the rest is started by other launch files
+        managed = _nodes(_subsystems(settings, None), vehicle)
     supervised = 'lifecycle_manager' in names
     simulated = settings.use_sim_time
     if simulated is None:
@@ -292,7 +289,7 @@ def _vehicle(settings: Settings, subsystems: Collection[str], vehicle: int) -> l
         processes.append(
             ProcessSpec(
                 name=f'uav{vehicle}/{own}' if settings.vehicles > 1 else own,
-                nodes=tuple(NodeSpec(n, _given(n, names, settings, vehicle)) for n in nodes),
+                nodes=tuple(NodeSpec(n, _given(n, managed, settings, vehicle)) for n in nodes),
                 namespace=namespace,
                 parameter_files=_files(nodes, settings),
                 use_sim_time=simulated,
@@ -303,6 +300,16 @@ def _vehicle(settings: Settings, subsystems: Collection[str], vehicle: int) -> l
             )
         )
     return processes
+
+
+def _nodes(subsystems: Collection[str], vehicle: int) -> list[str]:
+    return [
+        node.name
+        for node in NODES.values()
+        if node.subsystem in subsystems
+        and (vehicle == 1 or not node.shared)
+        and (not node.requires or importlib.util.find_spec(node.requires) is not None)
+    ]
 
 
 def _files(nodes: Collection[str], settings: Settings) -> tuple[Path, ...]:
