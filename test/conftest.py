@@ -20,6 +20,9 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+# under `python -m pytest` the source folder would hide the installed package and its messages
+_ROOT = Path(__file__).resolve().parents[1]
+sys.path[:] = [entry for entry in sys.path if Path(entry or '.').resolve() != _ROOT]
 _DOMAINS = range(61, 102)  # the last whose ports lie below Linux's ephemeral ones is 101
 _locks: list[Any] = []
 
@@ -49,8 +52,7 @@ def pytest_configure() -> None:
 @pytest.fixture(scope='session')
 def recordings() -> Path:
     """The folder of recordings; the test is skipped where it is absent."""
-    root = Path(__file__).resolve().parents[1]
-    path = Path(os.environ.get('META_REPO_DATA', root / '../shared/data')).resolve()
+    path = Path(os.environ.get('META_REPO_DATA', _ROOT / '../shared/data')).resolve()
     if not path.is_dir():
         pytest.skip(f'no recordings in {path}; set META_REPO_DATA')
     return path

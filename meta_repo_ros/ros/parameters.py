@@ -121,11 +121,14 @@ class NodeParameters:
                 self._node.declare_parameter(name, value, described, ignore_override=True)
 
     def _widen(self, changes: list[Parameter[Any]]) -> list[Parameter[Any]]:
-        # `ros2 param set node name 10` sends an integer: take it where a float is declared
+        # `ros2 param set node name 10` sends an integer: take it where a float is declared, and an
+        # empty list comes without a type
         return [self._widened(change) for change in changes]
 
     def _widened(self, change: Parameter[Any]) -> Parameter[Any]:
         spec = self._specs.get(change.name)
+        if spec is not None and spec.is_array and change.value is not None and not change.value:
+            return Parameter(change.name, _type(spec), [])
         if spec is None or spec.type is not float:
             return change
         if change.type_ == Parameter.Type.INTEGER and not spec.is_array:
@@ -139,10 +142,6 @@ class NodeParameters:
         ours = {c.name: _plain(c.value) for c in changes if c.name in self._specs}
         if not ours:
             return SetParametersResult(successful=True)
-        for change in changes:
-            # another callback would refuse this after we had taken our part
-            if change.name == 'use_sim_time' and change.type_ != Parameter.Type.BOOL:
-                return SetParametersResult(successful=False, reason='use_sim_time: expected bool')
         try:
             new: Any
             if self.value is None:

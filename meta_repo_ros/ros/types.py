@@ -18,7 +18,5 @@ def message_class(name: str) -> Any:
     try:
         package, kind, type_name = name.split('/')
         return getattr(importlib.import_module(f'{package}.{kind}'), type_name)
-    except (ValueError, ImportError, AttributeError):
-        raise ValueError(
-            f'type {name!r} is not installed here (expected package/msg/Type of a built package)'
-        ) from None
+    except (ValueError, ImportError, AttributeError) as error:
+        raise ValueError(f'type {name!r} (package/msg/Type) is not to be had: {error}') from error

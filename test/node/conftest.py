@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +18,9 @@ from meta_repo_ros.ros.executor import DataExecutor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# the same module is loaded by containers under test and by the tests themselves
+sys.path.insert(0, str(Path(__file__).parent / 'nodes'))
 
 
 class Graph:
@@ -94,7 +99,7 @@ class Graph:
 
 @pytest.fixture
 def ros() -> Iterator[None]:
-    """A fresh rclpy context; ``rclpy.init`` arguments by ``@pytest.mark.parametrize`` indirect."""
+    """A fresh rclpy context."""
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     yield
     rclpy.try_shutdown()

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The container as a user or the launch system starts it."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sensor_msgs.msg import Imu
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_safe_outputs_and_without_a_trace(
+    graph: Any, container: Callable[..., Any], number: int
+) -> None:
+    received = graph.collect(Imu, '/uav1/imu/data', 'STREAM')
+    program = container(
+        'node_probes:First', 'node_probes:Second', '--autostart', ros=['-r', '__ns:=/uav1']
+    )
+    publisher = graph.publisher(Imu, '/uav1/imu/data_raw', 'STREAM', subscribers=2)
+
+    def running() -> bool:
+        publisher.publish(Imu())
+        graph.executor.spin_once(timeout_sec=0.05)
+        return len(received) >= 2
+
+    graph.spin_until(running, 'both nodes running')
+    assert {'first', 'second'} <= set(graph.node.get_node_names())
+    assert program.stop(number) == 0
+    assert 'Traceback' not in program.output
+    graph.spin_until(
+        lambda: sum(m.header.frame_id == 'safe' for m in received) == 2, 'two safe outputs'
+    )
+
+
+def test_a_signal_while_starting_leaves_no_trace(container: Callable[..., Any]) -> None:
+    program = container('node_probes:First', ros=['--log-level', 'debug'])
+    program.wait_for('rcl')
+    assert program.stop() == 0
+    assert 'Traceback' not in program.output
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'ros', 'code', 'said'),
+    [
+        ([], [], 2, 'name at least one node'),
+        (['navigation_fusoin'], [], 1, "did you mean 'navigation_fusion'?"),
+        (['no_such_package:Node'], [], 1, "No module named 'no_such_package'"),
+        (['node_probes:Nothing'], [], 1, "no attribute 'Nothing'"),
+        (['node_probes:First'], ['--params-file', '/no/such.yaml'], 2, '/no/such.yaml'),
+        (['node_probes:First', 'node_probes:Second'], ['-r', '__node:=x'], 2, 'OLD:__node:=NEW'),
+    ],
+)
+def test_a_wrong_command_line_is_explained(
+    container: Callable[..., Any], arguments: list[str], ros: list[str], code: int, said: str
+) -> None:
+    program = container(*arguments, ros=ros)
+    assert program.wait() == code
+    assert said in program.output
+    assert 'Traceback' not in program.output
+
+
+def test_list_names_the_registered_nodes(container: Callable[..., Any]) -> None:
+    program = container('--list')
+    assert program.wait() == 0
+    assert {'navigation_fusion', 'lifecycle_manager'} <= set(program.output.split())
+
+
+def test_a_bad_parameter_file_is_named_at_configure(
+    container: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / 'first.yaml'
+    path.write_text('/**/first:\n  ros__parameters:\n    gain: [1.0, 2.0]\n')
+    program = container('node_probes:First', '--autostart', ros=['--params-file', str(path)])
+    program.wait_for('configure refused: parameter gain: expected float')
+    assert program.stop() == 0
