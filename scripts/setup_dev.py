@@ -60,7 +60,9 @@ def call(what: str, command: list[object], hint: str, **extra: str) -> None:
     """Run a command with its output in the log; on failure show the end of it and a hint."""
     say(f'{what} ...')
     started = time.monotonic()
-    environment = {name: value for name, value in os.environ.items() if name != 'PYTHONPATH'}
+    environment = dict(os.environ)
+    if not ros_distribution():
+        environment.pop('PYTHONPATH', None)
     LOG.parent.mkdir(exist_ok=True)
     with LOG.open('a', encoding='utf-8') as log:
         offset = log.tell()
@@ -76,7 +78,7 @@ def call(what: str, command: list[object], hint: str, **extra: str) -> None:
         )
     if result.returncode:
         output = LOG.read_bytes()[offset:].decode(errors='replace').splitlines()
-        shown = [line for line in output if not line.startswith('WARNING: ')][-15:]
+        shown = [line for line in output if not line.startswith(('WARNING: ', 'Ignoring '))][-15:]
         raise SetupError('\n'.join([f'{what}: failed', *shown, hint, f'all of it: {LOG}']))
     say(f'{what}: done in {time.monotonic() - started:.0f} s')
 

@@ -5,9 +5,6 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 scripts/setup-dev.sh || exit
 . scripts/environment.sh
-# Tests must neither hear nor disturb another ROS graph.
-export ROS_AUTOMATIC_DISCOVERY_RANGE="${ROS_AUTOMATIC_DISCOVERY_RANGE:-LOCALHOST}"
-export ROS_DOMAIN_ID="${ROS_DOMAIN_ID:-$((RANDOM % 100 + 1))}"
 export META_REPO_DATA="${META_REPO_DATA:-$PWD/../shared/data}"
 
 failed=()
