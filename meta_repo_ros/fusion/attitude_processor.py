@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processor ``attitude_fusion``: IMU, magnetic field and star attitudes in, attitude out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+from sensor_msgs.msg import Imu
+
+from meta_repo_ros.core import rotations as rot
+from meta_repo_ros.core.processor import Diagnostic, Level, Output, Processor, Topic
+from meta_repo_ros.core.time import seconds_ns, stamp_ns
+from meta_repo_ros.fusion import attitude_input as read
+from meta_repo_ros.fusion.attitude_filter import AttitudeFilter
+from meta_repo_ros.fusion.attitude_input import BadInputError
+from meta_repo_ros.fusion.attitude_parameters import AttitudeParameters, parameter_hash
+from meta_repo_ros.fusion.attitude_state import ImuSample, PositionSample, Sample
+from meta_repo_ros.fusion.window import Arrival, ReplayWindow
+
+IMU, FIELD, STARS, FIX = 'imu/data_raw', 'imu/mag', 'attitude_update', 'gnss/fix'
+_SENSORS = {IMU: 'imu', FIELD: 'magnetometer', STARS: 'stars', FIX: 'position'}
+_RANKS = {FIX: 0, IMU: 1, FIELD: 2, STARS: 3}
+_SNAPSHOT_INTERVAL = 50_000_000  # ns
+_STALE = 1_000_000_000  # ns without IMU
+
+
+class AttitudeFusion(Processor):
+    """Attitude body to ENU with covariance, from ``imu/data_raw`` and what else there is.
+
+    ``imu/data`` carries the stamp, frame and specific force of the IMU sample; its rate is free of
+    the estimated bias; ``orientation_covariance`` is that of a small rotation about east, north, up.
+    """
+
+    name: ClassVar[str] = 'attitude_fusion'
+    Parameters: ClassVar[type] = AttitudeParameters
+    inputs: ClassVar[tuple[Topic, ...]] = (
+        Topic(IMU, 'sensor_msgs/msg/Imu', 'STREAM'),
+        Topic(FIELD, 'sensor_msgs/msg/MagneticField', 'STREAM'),
+        Topic(STARS, 'meta_repo_ros/msg/AttitudeUpdate', 'STATE'),
+        Topic(FIX, 'sensor_msgs/msg/NavSatFix', 'SENSOR'),
+    )
+    outputs: ClassVar[tuple[Topic, ...]] = (Topic('imu/data', 'sensor_msgs/msg/Imu', 'STREAM'),)
+
+    def __init__(self, parameters: AttitudeParameters, seed: int = 0) -> None:
+        super().__init__(parameters, seed)
+        self.parameters: AttitudeParameters = parameters
+        self._start()
+
+    def _start(self) -> None:
+        self.filter = AttitudeFilter(self.parameters)
+        self._place()
+        self._open_window()
+        self._refused: dict[str, Counter[str]] = {s: Counter() for s in _SENSORS.values()}
+        self._reported: dict[str, int] = {}
+        self._rate_covariance = read.CovarianceReader()
+        self._force_covariance = read.CovarianceReader()
+        self._field_covariance = read.CovarianceReader()
+
+    def _place(self) -> None:
+        place = self.parameters.position
+        if place.known:
+            self.filter.state.position = PositionSample(
+                place.latitude, place.longitude, place.altitude
+            )
+
+    def _open_window(self) -> None:
+        timing = self.parameters.timing
+        self.window: ReplayWindow[Sample] = ReplayWindow(
+            self.filter, seconds_ns(timing.window), _SNAPSHOT_INTERVAL
+        )
+        self._tolerance = seconds_ns(timing.future_tolerance)
+
+    # -- events ------------------------------------------------------------------------------------
+    def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Output]:
+        """Fuse one message, or count why not."""
+        try:
+            valid = self._check_stamp(message, stamp)
+            sample, sequence = self._read(topic, message)
+            arrival = self.window.add(valid, _RANKS[topic], sequence, sample)
+            if arrival is Arrival.DROPPED:
+                raise BadInputError('older than the window')
+        except BadInputError as error:
+            self._refused[_SENSORS[topic]][str(error)] += 1
+            return ()
+        self.window.settle()
+        state = self.filter.state
+        if topic != IMU or arrival is not Arrival.IN_ORDER or not state.aligned:
+            return ()
+        if state.stamp != valid:  # a repeated stamp, or not usable
+            return ()
+        return (Output('imu/data', self._output(message, sample)),)
+
+    def _check_stamp(self, message: Any, now: int) -> int:
+        valid = stamp_ns(message.header.stamp)
+        if valid <= 0:
+            raise BadInputError('zero stamp')
+        if valid > now + self._tolerance:
+            raise BadInputError('stamp in the future')
+        return valid
+
+    def _read(self, topic: str, message: Any) -> tuple[Sample, int]:
+        p = self.parameters
+        if topic == IMU:
+            imu = read.read_imu(message, self._rate_covariance, self._force_covariance)
+            return imu, hash(imu.rate + imu.force)
+        if topic == FIELD:
+            if not p.magnetometer.enabled:
+                raise BadInputError('disabled')
+            field = read.read_field(message, self._field_covariance, p.magnetometer)
+            return field, hash(field.field)
+        if topic == STARS:
+            if not p.stars.enabled:
+                raise BadInputError('disabled')
+            star = read.read_star(message, p.stars)
+            return star, hash(star.orientation + star.covariance)
+        position = read.read_position(message)
+        return position, hash(tuple(position))
+
+    def _output(self, message: Any, sample: Any) -> Imu:
+        imu: ImuSample = sample
+        state, p = self.filter.state, self.parameters
+        out = Imu()
+        out.header.stamp.sec = int(message.header.stamp.sec)
+        out.header.stamp.nanosec = int(message.header.stamp.nanosec)
+        out.header.frame_id = str(message.header.frame_id)
+        rot.set_message(out.orientation, state.orientation)
+        out.orientation_covariance = self.filter.rotation_covariance.ravel()
+        out.angular_velocity.x, out.angular_velocity.y, out.angular_velocity.z = state.rate
+        noise = imu.rate_variance
+        if noise is None:
+            noise = p.gyroscope.noise_density**2 / p.timing.update_interval
+        rate = state.covariance[3:6, 3:6] + noise * np.eye(3)
+        out.angular_velocity_covariance = rate.ravel()
+        force = out.linear_acceleration
+        force.x, force.y, force.z = imu.force
+        out.linear_acceleration_covariance = np.asarray(
+            message.linear_acceleration_covariance, dtype=float
+        )
+        return out
+
+    def set_parameters(self, parameters: Any) -> None:
+        """Go on from the present attitude with other parameters."""
+        self.parameters = parameters
+        self.filter.retune(parameters)
+        self._place()
+        self._open_window()
+
+    def reset(self, stamp: int) -> None:  # noqa: ARG002
+        """Forget all state."""
+        self._start()
+
+    # -- diagnostics -------------------------------------------------------------------------------
+    def diagnostics(self, stamp: int) -> Sequence[Diagnostic]:
+        """One row for the attitude and one per sensor."""
+        return (
+            self._attitude_row(stamp),
+            self._sensor_row('imu', self._imu_values()),
+            self._sensor_row('magnetometer', self._field_values()),
+            self._sensor_row('stars', {}),
+            self._window_row(),
+        )
+
+    def _attitude_row(self, stamp: int) -> Diagnostic:
+        state = self.filter.state
+        sigma = np.degrees(np.sqrt(np.diag(self.filter.rotation_covariance)))
+        level, text = Level.OK, 'attitude from all sensors in use'
+        if not state.aligned:
+            level, text = Level.WARN, 'waits for the IMU'
+        elif stamp - state.stamp > _STALE:
+            level = Level.ERROR
+            text = f'no IMU for {(stamp - state.stamp) * 1e-9:.1f} s: attitude is not updated'
+        elif not state.heading_known:
+            level, text = Level.WARN, 'heading unknown: no magnetic field or stars taken so far'
+        roll, pitch, yaw = np.degrees(rot.to_euler(state.orientation))
+        values = {
+            'roll_deg': round(float(roll), 3),
+            'pitch_deg': round(float(pitch), 3),
+            'yaw_deg': round(float(yaw), 3),
+            'tilt_sigma_deg': round(float(max(sigma[0], sigma[1])), 4),
+            'heading_sigma_deg': round(float(sigma[2]), 4),
+            'resting': state.rest.resting,
+            'gaps': state.gaps,
+            'resets': state.resets,
+            'parameters': parameter_hash(self.parameters),
+        }
+        return Diagnostic('attitude', level, text, values)
+
+    def _imu_values(self) -> dict[str, float]:
+        return {
+            f'bias_{axis}_deg_per_s': round(math.degrees(bias), 5)
+            for axis, bias in zip('xyz', self.filter.state.bias, strict=True)
+        }
+
+    def _field_values(self) -> dict[str, float | bool]:
+        field = self.filter.state.field
+        return {
+            'field_uT': round(field.norm * 1e6, 2),
+            'undisturbed': field.accepted,
+            'disturbance_deg': round(math.degrees(math.sqrt(field.variance)), 2),
+            'deviation_deg': round(math.degrees(self.filter.state.deviation), 2),
+            'declination_deg': round(math.degrees(field.declination), 2),
+            'references_adopted': field.adoptions,
+        }
+
+    def _sensor_row(self, sensor: str, values: dict[str, Any]) -> Diagnostic:
+        count = self.filter.state.counts[sensor]
+        refused = self._refused[sensor]
+        rejected = count.rejected + sum(refused.values())
+        fresh = rejected - self._reported.get(sensor, 0)
+        self._reported[sensor] = rejected
+        level, text = Level.OK, 'used' if count.accepted else 'nothing came in'
+        if fresh > 0:
+            reasons = ', '.join(f'{reason} {n}' for reason, n in sorted(refused.items()))
+            level = Level.WARN
+            text = f'{fresh} refused since the last report; in all: {reasons or "by the gates"}'
+        rows: dict[str, Any] = {'accepted': count.accepted, 'rejected': rejected}
+        rows |= {f'rejected: {reason}': n for reason, n in sorted(refused.items())}
+        if sensor != 'imu':
+            rows |= {'rejected: gate': count.rejected}
+            rows |= {'nis': round(count.nis, 3), 'nis_mean': round(count.mean_nis, 3)}
+        return Diagnostic(sensor, level, text, {**rows, **values})
+
+    def _window_row(self) -> Diagnostic:
+        values = {
+            'late': self.window.late,
+            'dropped': self.window.dropped,
+            'replayed': self.window.replayed,
+            **{f'position rejected: {k}': n for k, n in sorted(self._refused['position'].items())},
+        }
+        return Diagnostic('window', Level.OK, 'late measurements are put in their place', values)
