@@ -84,7 +84,8 @@ def command(
         name = _runs.unique(path, results)
         try:
             if live:
-                context.exit(_live.replay(console, _bag(path, folder / name), folder / name, rate))
+                code = _live.replay(console, _bag(path, folder), folder, rate, params_file)
+                context.exit(code)
             results[name] = _replay(console, path, folder / name, options)
         except (OSError, ValueError, RuntimeError) as error:
             console.print(f'[bold red]{path}: {error}[/]', highlight=False)

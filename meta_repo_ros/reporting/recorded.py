@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
+import struct
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +19,7 @@ import numpy as np
 import pymap3d
 from scipy.spatial.transform import Rotation
 
-from meta_repo_ros.core.time import stamp_ns
+from meta_repo_ros.core.time import NANOSECONDS, stamp_ns
 from meta_repo_ros.replay.bag_reader import BagReader
 from meta_repo_ros.reporting.evaluation import (
     Origin,
@@ -41,7 +44,10 @@ READ = frozenset(
 
 @dataclass(frozen=True)
 class Stream:
-    """One topic of a bag: count, mean rate in Hz, longest gap in s, both by receive time."""
+    """One topic of a bag: count, mean rate in Hz, longest gap in s.
+
+    By ``header.stamp`` where the type has one, which shows losses, else by receive time.
+    """
 
     topic: str
     type: str
@@ -101,6 +107,7 @@ class Collector:
     def __init__(self, namespace: str = '') -> None:
         self._prefix = '/' + namespace.strip('/') + '/' if namespace.strip('/') else '/'
         self._received: dict[str, list[int]] = defaultdict(list)
+        self._stamps: dict[str, list[int]] = defaultdict(list)
         self._types: dict[str, str] = {}
         self._odometry: dict[str, list[tuple[Any, ...]]] = {ESTIMATE: [], TRUTH: []}
         self._origins: dict[str, Origin] = {}
@@ -120,9 +127,10 @@ class Collector:
         """Whether :meth:`add` needs the message itself."""
         return self.relative(topic) in READ
 
-    def count(self, topic: str, type_name: str, received: int) -> None:
-        """Count one message by its receive time, ns."""
+    def count(self, topic: str, type_name: str, received: int, stamp: int | None = None) -> None:
+        """Count one message by its receive time and its header's stamp, ns."""
         self._received[topic].append(received)
+        self._stamps[topic].append(received if stamp is None else stamp)
         self._types[topic] = type_name
 
     def add(self, topic: str, message: Any, received: int) -> None:
@@ -162,8 +170,8 @@ class Collector:
             fixes=self._fix_path(),
             innovations=self._innovations(start),
             streams=tuple(
-                _stream(self.relative(topic), self._types[topic], received)
-                for topic, received in sorted(self._received.items())
+                _stream(self.relative(topic), self._types[topic], stamps)
+                for topic, stamps in sorted(self._stamps.items())
             ),
             statuses=tuple(self._statuses[name] for name in sorted(self._statuses)),
         )
@@ -251,7 +259,9 @@ def collect(messages: Iterable[tuple[str, str, int, Any]], namespace: str = '') 
     """A :class:`Recording` of (topic, type, receive time in ns, message) rows."""
     collector = Collector(namespace)
     for topic, type_name, received, message in messages:
-        collector.count(topic, type_name, received)
+        header = getattr(message, 'header', None)
+        stamp = None if header is None else stamp_ns(header.stamp)
+        collector.count(topic, type_name, received, stamp)
         if collector.wants(topic):
             collector.add(topic, message, received)
     return collector.finish()
@@ -266,7 +276,8 @@ def read_bag(path: Path | str, namespace: str = '') -> Recording:
     collector = Collector(namespace)
     with BagReader(path) as bag:
         for item in bag.raw():
-            collector.count(item.topic, item.type, item.receive_ns)
+            stamp = header_stamp(item.data) if _is_stamped(item.type) else None
+            collector.count(item.topic, item.type, item.receive_ns, stamp)
             if collector.wants(item.topic) and bag.topics[item.topic].readable:
                 collector.add(item.topic, bag.deserialise(item), item.receive_ns)
     return collector.finish()
@@ -311,8 +322,26 @@ def _odometry_columns(rows: list[tuple[Any, ...]]) -> dict[str, Any]:
     }
 
 
-def _stream(topic: str, type_name: str, received: list[int]) -> Stream:
-    times: Stamps = np.sort(np.array(received, dtype=np.int64))
+@functools.cache
+def _is_stamped(type_name: str) -> bool:
+    """Whether messages of this type begin with a header; False where it is not installed."""
+    package, _, name = type_name.partition('/msg/')
+    try:
+        message: Any = getattr(importlib.import_module(f'{package}.msg'), name)
+    except (ImportError, AttributeError):
+        return False
+    return next(iter(message.get_fields_and_field_types().values()), '') == 'std_msgs/Header'
+
+
+def header_stamp(data: bytes) -> int:
+    """The stamp, ns, of a CDR message that begins with a header."""
+    # CDR: four bytes of encapsulation, the second of which tells the byte order, then the stamp
+    sec, nanosec = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
+    return int(sec) * NANOSECONDS + int(nanosec)
+
+
+def _stream(topic: str, type_name: str, stamps: list[int]) -> Stream:
+    times: Stamps = np.sort(np.array(stamps, dtype=np.int64))
     span = float(times[-1] - times[0]) * 1e-9
     rate = (len(times) - 1) / span if span > 0 else 0.0
     gap = float(np.diff(times).max()) * 1e-9 if len(times) > 1 else 0.0

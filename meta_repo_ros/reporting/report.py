@@ -306,7 +306,8 @@ def _timing_sections(recording: Recording, facts: Facts) -> list[Section]:
         for s in recording.streams
     ]
     header = ('topic', 'type', 'messages', 'rate, Hz', 'longest gap, s')
-    sections.append(Section('Streams', 'By receive time.', tables=[Table(header, rows)]))
+    text = 'Rates and gaps by stamp where messages have one, else by receive time.'
+    sections.append(Section('Streams', text, tables=[Table(header, rows)]))
     return sections
 
 
