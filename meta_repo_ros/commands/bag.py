@@ -20,8 +20,8 @@ _PATH = click.Path(path_type=Path)
 @contextmanager
 def _plain_errors() -> Iterator[None]:
     """What is wrong with a bag ends the command with one line."""
-    from meta_repo_ros.replay.errors import BagError  # noqa: PLC0415 (loads numpy and rosbags)
-    from meta_repo_ros.replay.importers import RecordingError  # noqa: PLC0415
+    from meta_repo_ros.replay.errors import BagError
+    from meta_repo_ros.replay.importers import RecordingError
 
     try:
         yield
@@ -31,8 +31,8 @@ def _plain_errors() -> Iterator[None]:
 
 @contextmanager
 def _progress(label: str) -> Iterator[Callable[[float], None]]:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.progress import Progress  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(label, total=1.0)
@@ -90,7 +90,7 @@ def command() -> None:
 @click.argument('bag', type=_PATH)
 def info(bag: Path) -> None:
     """Show what BAG (directory, .mcap or .db3) holds."""
-    from meta_repo_ros.replay.bag_reader import BagReader  # noqa: PLC0415
+    from meta_repo_ros.replay.bag_reader import BagReader
 
     with _plain_errors(), BagReader(bag) as reader:
         _print_info(reader)
@@ -132,7 +132,7 @@ def _time(stamp_ns: int) -> str:
 @click.option('-o', '--output', type=_PATH, help='New bag, <BAG>_recovered by default.')
 def recover(bag: Path, output: Path | None) -> None:
     """Make a readable bag of what a killed recorder or a broken copy left in BAG."""
-    from meta_repo_ros.replay.recover import recover as recover_bag  # noqa: PLC0415
+    from meta_repo_ros.replay.recover import recover as recover_bag
 
     with _plain_errors():
         result = recover_bag(bag, output)
@@ -145,7 +145,7 @@ def recover(bag: Path, output: Path | None) -> None:
 
 
 def _outage(_: click.Context, __: click.Parameter, text: str | None) -> Any:
-    from meta_repo_ros.replay.importers.drive import Outage  # noqa: PLC0415
+    from meta_repo_ros.replay.importers.drive import Outage
 
     if text is None:
         return None
@@ -191,7 +191,7 @@ def import_command(
     source: Path, output: Path, outage: Any, latency: dict[str, float], namespace: str, **how: Any
 ) -> None:
     """Import SOURCE: a BROAD trial (.mat), a PX4 log (.ulg), or the folder of a drive (.pos)."""
-    from meta_repo_ros.replay.importers.convert import import_recording  # noqa: PLC0415
+    from meta_repo_ros.replay.importers.convert import import_recording
 
     with _plain_errors(), _progress('importing') as progress:
         result = import_recording(
@@ -224,7 +224,7 @@ def convert(
     **how: Any,
 ) -> None:
     """Copy BAG into another storage, compression, split, time range or choice of topics."""
-    from meta_repo_ros.replay.convert import convert as convert_bag  # noqa: PLC0415
+    from meta_repo_ros.replay.convert import convert as convert_bag
 
     with _plain_errors(), _progress('converting') as progress:
         count = convert_bag(

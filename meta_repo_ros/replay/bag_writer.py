@@ -120,6 +120,7 @@ class BagWriter:
         self._files: list[tuple[str, _Span]] = []
         self._file: StorageFile | None = None
         self._closed = False
+        self._closed_bytes = 0
         self._create()
 
     def _create(self) -> None:
@@ -159,6 +160,11 @@ class BagWriter:
     def size(self) -> int:
         """Bytes of the file being written, pending ones included."""
         return self._file.size if self._file is not None else 0
+
+    @property
+    def total_size(self) -> int:
+        """Bytes of all files so far."""
+        return self._closed_bytes + self.size
 
     @property
     def file_names(self) -> list[str]:
@@ -350,6 +356,8 @@ class BagWriter:
                 raise
             self._closed = True
             self._close_full(error)
+        self._file = None
+        self._closed_bytes += file.size
         if self._mode == 'file':
             self._compress_last(file.path)
 
