@@ -40,12 +40,16 @@ class CarConstraints:
     """
 
     def __init__(self, parameters: VehicleParameters) -> None:
-        self.parameters = parameters
-        # rows: vehicle axes in body axes
-        self._axes = to_matrix(from_euler(*parameters.mount)).T
         self.applied = 0
         self.standstill = False
         self.clear()
+        self.configure(parameters)
+
+    def configure(self, parameters: VehicleParameters) -> None:
+        """Take other parameters; the state stays."""
+        self.parameters = parameters
+        # rows: vehicle axes in body axes
+        self._axes = to_matrix(from_euler(*parameters.mount)).T
 
     def clear(self) -> None:
         """Forget what the detector has seen."""

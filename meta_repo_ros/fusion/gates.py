@@ -83,11 +83,15 @@ class Gate:
 
     def __init__(self, dof: int, limits: GateLimits) -> None:
         self.dof = dof
-        self.limits = limits
         self.state = GateState()
-        self._ordinary = chi2_quantile(limits.probability, dof)
-        self._strict = chi2_quantile(limits.reacquire_probability, dof)
         self._group = chi2_quantile(0.999, dof)
+        self.configure(limits)
+
+    def configure(self, limits: GateLimits) -> None:
+        """Take other thresholds; the state stays."""
+        self.limits = limits
+        self._ordinary = chi2_quantile(limits.probability, self.dof)
+        self._strict = chi2_quantile(limits.reacquire_probability, self.dof)
 
     def open(self, stamp: int) -> None:
         """Trust this sensor as of ``stamp``: it just took part in the alignment."""
@@ -216,6 +220,10 @@ class DriftMonitor:
         self.correlation_time = correlation_time
         self.threshold = chi2_quantile(1.0 - false_alarm, 3)
         self.clear()
+
+    def configure(self, other: DriftMonitor) -> None:
+        """Take the thresholds of another monitor; the state stays."""
+        self.correlation_time, self.threshold = other.correlation_time, other.threshold
 
     def clear(self) -> None:
         """Forget everything."""

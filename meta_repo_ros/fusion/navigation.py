@@ -28,9 +28,9 @@ from meta_repo_ros.core.rotations import (
 )
 from meta_repo_ros.core.time import NANOSECONDS
 from meta_repo_ros.fusion.alignment import Aligned, Alignment
+from meta_repo_ros.fusion.attitude_field import world_field
 from meta_repo_ros.fusion.constraints import CarConstraints
 from meta_repo_ros.fusion.gates import DriftMonitor, Gate, GateLimits, StuckMonitor, Verdict
-from meta_repo_ros.fusion.magnetic import declination
 from meta_repo_ros.fusion.measurements import (
     CelestialPosition,
     Fix,
@@ -124,6 +124,7 @@ class Navigation:
         self._imu_stamp: int | None = None
         self._imu = Imu((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
         self._latest: dict[type, int] = {}
+        self._due: dict[str, int] = {}
         self._inflated: int | None = None
         self._declination = 0.0
         self._ecef_to_enu: Quaternion = (1.0, 0.0, 0.0, 0.0)
@@ -151,6 +152,13 @@ class Navigation:
         since = min(self.gates[name].since_accepted(self._time) for name in aids)
         return Status.AIDED if since <= self.parameters.gnss.outage else Status.DEAD_RECKONING
 
+    @property
+    def missing(self) -> str:
+        """What the alignment waits for."""
+        if self._imu_stamp is None:
+            return 'inertial data'
+        return 'a GNSS fix' if self.frame is None else self.alignment.missing
+
     def usable_seconds(self) -> float:
         """How long dead reckoning stays below ``usable_sigma`` from now, s; at most one hour."""
         limit = self.parameters.usable_sigma
@@ -166,6 +174,20 @@ class Navigation:
             else:
                 high = middle
         return low
+
+    def configure(self, parameters: NavigationParameters) -> None:
+        """Take changed parameters; the state stays."""
+        fresh = Navigation(parameters)
+        self.parameters = self.alignment.parameters = parameters
+        for name, gate in self.gates.items():
+            gate.configure(fresh.gates[name].limits)
+        self.drift.configure(fresh.drift)
+        self._stuck_monitor.distance = parameters.gnss.stuck_distance
+        if self.constraints is not None:
+            self.constraints.configure(parameters.vehicle)
+        if self.filter is not None:
+            self.filter.noise = self._noise()
+            self.filter.covariance_interval = parameters.covariance_interval
 
     # -- the window's model ------------------------------------------------------------------------
     def apply(self, stamp: int, measurement: Any) -> None:
@@ -194,11 +216,14 @@ class Navigation:
                 self._inflated, self._declination, self._ecef_to_enu,
             ),
             dict(self._latest),
+            dict(self._due),
         )  # fmt: skip
 
     def restore(self, snapshot: Any) -> None:
         """Back to :meth:`snapshot`."""
-        self.frame, self.filter, state, gates, drift, stuck, alignment, car, rest, last = snapshot
+        (
+            self.frame, self.filter, state, gates, drift, stuck, alignment, car, rest, last, due,
+        ) = snapshot  # fmt: skip
         if self.filter is not None:
             self.filter.restore(state)
         for gate, saved in zip(self.gates.values(), gates, strict=True):
@@ -214,6 +239,7 @@ class Navigation:
             self._inflated, self._declination, self._ecef_to_enu,
         ) = rest  # fmt: skip
         self._latest = dict(last)
+        self._due = dict(due)
 
     # -- inertial ----------------------------------------------------------------------------------
     def _take_imu(self, stamp: int, imu: Imu) -> None:
@@ -271,15 +297,18 @@ class Navigation:
         if self.constraints is not None:
             self.constraints.clear()
 
+    def _noise(self) -> ProcessNoise:
+        i = self.parameters.imu
+        return ProcessNoise(
+            i.gyro_noise, i.accel_noise, i.gyro_bias_walk, i.accel_bias_walk,
+            self.parameters.barometer.bias_walk, i.gyro_scale_sigma, i.accel_scale_sigma,
+        )  # fmt: skip
+
     def _start(self, stamp: int, fix: Fix, aligned: Aligned) -> None:
         assert self.frame is not None  # noqa: S101
         p = self.parameters
         i, g = p.imu, p.gnss
-        noise = ProcessNoise(
-            i.gyro_noise, i.accel_noise, i.gyro_bias_walk, i.accel_bias_walk,
-            p.barometer.bias_walk, i.gyro_scale_sigma, i.accel_scale_sigma,
-        )  # fmt: skip
-        f = NavigationFilter(self.frame, noise, p.covariance_interval)
+        f = NavigationFilter(self.frame, self._noise(), p.covariance_interval)
         f.attitude, f.velocity = aligned.attitude, aligned.velocity
         arm = rotate(f.attitude, g.lever_arm)
         x, y, z = self.frame.to_enu(fix.latitude, fix.longitude, fix.altitude)
@@ -306,7 +335,9 @@ class Navigation:
         if self.frame is None:
             self.frame = LocalFrame(fix.latitude, fix.longitude, fix.altitude)
             self._ecef_to_enu = from_matrix(itrs_to_enu(fix.latitude, fix.longitude))
-            self._declination = declination(fix.latitude, fix.longitude, fix.altitude, stamp)
+            self._declination = world_field(
+                fix.latitude, fix.longitude, fix.altitude, stamp
+            ).declination
         f = self.filter
         if f is None:
             aligned = self.alignment.solve(stamp, self.frame, self._ecef_to_enu, self._declination)
@@ -414,6 +445,12 @@ class Navigation:
             self._inflate(stamp)
 
     # -- other sensors -----------------------------------------------------------------------------
+    def _is_due(self, name: str, stamp: int, period: float) -> bool:
+        if stamp < self._due.get(name, 0):
+            return False
+        self._due[name] = stamp + round(period * NANOSECONDS)
+        return True
+
     def _judge(self, name: str, stamp: int, innovation: Array, h: Array, r: Array) -> Verdict:
         """Gate and update of a sensor whose innovation grows with nothing but its noise."""
         f = self.filter
@@ -427,7 +464,10 @@ class Navigation:
 
     def _take_height(self, stamp: int, pressure: PressureHeight) -> None:
         f, frame = self.filter, self.frame
-        if f is None or frame is None or not self._advance(stamp):
+        period = self.parameters.barometer.period
+        if f is None or frame is None or not self._is_due('barometer', stamp, period):
+            return
+        if not self._advance(stamp):
             return
         east, north, _ = f.position
         predicted = frame.height(*f.position) + f.baro_bias
@@ -480,7 +520,10 @@ class Navigation:
         if f is None:
             self.alignment.add_magnetic(field.field)
             return
-        if self.parameters.heading.use != 'always' or not self._advance(stamp):
+        heading = self.parameters.heading
+        if heading.use != 'always' or not self._is_due('heading', stamp, heading.period):
+            return
+        if not self._advance(stamp):
             return
         x, y, z = rotate(f.attitude, field.field)
         level = math.hypot(x, y)

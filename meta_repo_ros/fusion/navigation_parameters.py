@@ -29,28 +29,28 @@ class ImuParameters:
     """Inertial sensor: noise, initial biases, limits."""
 
     gyro_noise: float = parameter(
-        2e-3, 'Gyroscope noise density.', unit='rad/s/sqrt(Hz)', minimum=0.0
+        2e-4, 'Gyroscope noise density.', unit='rad/s/sqrt(Hz)', minimum=0.0
     )
     accel_noise: float = parameter(
-        2e-2, 'Accelerometer noise density.', unit='m/s2/sqrt(Hz)', minimum=0.0
+        3e-3, 'Accelerometer noise density.', unit='m/s2/sqrt(Hz)', minimum=0.0
     )
     gyro_bias_walk: float = parameter(
-        2e-5, 'Random walk of the gyroscope bias.', unit='rad/s2/sqrt(Hz)', minimum=0.0
+        5e-6, 'Random walk of the gyroscope bias.', unit='rad/s2/sqrt(Hz)', minimum=0.0
     )
     accel_bias_walk: float = parameter(
-        3e-4, 'Random walk of the accelerometer bias.', unit='m/s3/sqrt(Hz)', minimum=0.0
+        1e-4, 'Random walk of the accelerometer bias.', unit='m/s3/sqrt(Hz)', minimum=0.0
     )
     gyro_bias_sigma: float = parameter(
-        0.01, 'Standard deviation of the gyroscope bias at start.', unit='rad/s', minimum=1e-9
+        5e-3, 'Standard deviation of the gyroscope bias at start.', unit='rad/s', minimum=1e-9
     )
     accel_bias_sigma: float = parameter(
-        0.2, 'Standard deviation of the accelerometer bias at start.', unit='m/s2', minimum=1e-9
+        0.05, 'Standard deviation of the accelerometer bias at start.', unit='m/s2', minimum=1e-9
     )
     gyro_scale_sigma: float = parameter(
-        5e-3, 'Unmodelled scale and misalignment of the gyroscope.', minimum=0.0, maximum=0.2
+        2e-3, 'Unmodelled scale and misalignment of the gyroscope.', minimum=0.0, maximum=0.2
     )
     accel_scale_sigma: float = parameter(
-        5e-3, 'Unmodelled scale and misalignment of the accelerometer.', minimum=0.0, maximum=0.2
+        2e-3, 'Unmodelled scale and misalignment of the accelerometer.', minimum=0.0, maximum=0.2
     )
     max_rate: float = parameter(
         35.0, 'A faster rotation is refused as faulty.', unit='rad/s', minimum=0.1
@@ -59,7 +59,7 @@ class ImuParameters:
         320.0, 'A larger specific force is refused as faulty.', unit='m/s2', minimum=1.0
     )
     interval_mean: bool = parameter(
-        False, 'A sample is the mean since the one before; otherwise the value at its stamp.'
+        True, 'A sample is the mean since the one before; otherwise the value at its stamp.'
     )
     gap_tolerance: float = parameter(
         0.06, 'A longer step between samples is a gap; the covariance grows over it.', unit='s',

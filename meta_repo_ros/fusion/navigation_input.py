@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ROS messages to checked measurements; what cannot be believed is refused with a reason.
+
+Rules of the message definitions: an all-zero covariance means *unknown*, -1 in element 0 of an Imu
+covariance means *no such data*, variance 0 of a pressure means *unknown*.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from meta_repo_ros.core.earth import icrs_to_itrs
+from meta_repo_ros.core.geodesy import pressure_altitude
+from meta_repo_ros.core.rotations import (
+    Vector,
+    conjugate,
+    from_matrix,
+    from_message,
+    multiply,
+    normalize,
+)
+from meta_repo_ros.core.statistics import is_covariance
+from meta_repo_ros.core.time import stamp_ns
+from meta_repo_ros.fusion.measurements import (
+    CelestialPosition,
+    Fix,
+    GnssVelocity,
+    Imu,
+    MagneticField,
+    PressureHeight,
+    StarAttitude,
+)
+from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
+from meta_repo_ros.msg import AttitudeUpdate, PositionUpdate
+
+Array = NDArray[np.float64]
+
+# The Earth's field with a margin for iron nearby, T
+_FIELD_RANGE = (1.0e-5, 1.5e-4)
+_PRESSURE_RANGE = (5.0e3, 1.2e5)  # Pa: 20 km above to 1.4 km below sea level
+_HEIGHT_RANGE = (-1.0e3, 5.0e5)  # m
+_UNIT_TOLERANCE = 1e-3
+_ATTITUDE_EXCLUDES = (
+    AttitudeUpdate.SOURCE_GNSS | AttitudeUpdate.SOURCE_FUSION | AttitudeUpdate.SOURCE_GYROSCOPE
+)
+_POSITION_EXCLUDES = PositionUpdate.SOURCE_GNSS | PositionUpdate.SOURCE_FUSION
+
+
+class Refused(ValueError):
+    """A message that cannot be fused; the text is a short reason, used as a counter's key."""
+
+
+def read_imu(message: Any, parameters: NavigationParameters) -> Imu:
+    """``sensor_msgs/Imu``; its orientation is not used."""
+    w, f = message.angular_velocity, message.linear_acceleration
+    rate: Vector = (float(w.x), float(w.y), float(w.z))
+    force: Vector = (float(f.x), float(f.y), float(f.z))
+    # a sum is finite only where every term is
+    if not math.isfinite(sum(rate) + sum(force)):
+        raise Refused('not finite')
+    for first in (
+        message.angular_velocity_covariance[0],
+        message.linear_acceleration_covariance[0],
+    ):
+        if not first >= 0.0:
+            raise Refused('no data (covariance -1)' if first == -1.0 else 'bad covariance')
+    limits = parameters.imu
+    if max(map(abs, rate)) > limits.max_rate or max(map(abs, force)) > limits.max_force:
+        raise Refused('out of range')
+    return Imu(rate, force)
+
+
+def read_fix(message: Any, parameters: NavigationParameters) -> Fix:
+    """``sensor_msgs/NavSatFix``."""
+    if message.status.status < 0:
+        raise Refused('no fix')
+    place = (float(message.latitude), float(message.longitude), float(message.altitude))
+    _check_place(*place)
+    if math.isnan(place[2]):
+        raise Refused('no altitude')
+    if message.position_covariance_type == 0:
+        covariance = _assumed(parameters.gnss.unknown_position_sigma)
+    else:
+        covariance = _covariance(
+            message.position_covariance, 3, parameters.gnss.unknown_position_sigma
+        )
+    return Fix(*place, covariance)
+
+
+def read_velocity(message: Any, parameters: NavigationParameters) -> GnssVelocity:
+    """``geometry_msgs/TwistWithCovarianceStamped``, linear part, east north up."""
+    v = message.twist.twist.linear
+    velocity: Vector = (float(v.x), float(v.y), float(v.z))
+    if not math.isfinite(sum(velocity)):
+        raise Refused('not finite')
+    covariance = np.asarray(message.twist.covariance, np.float64).reshape(6, 6)[:3, :3]
+    return GnssVelocity(
+        velocity, _covariance(covariance, 3, parameters.gnss.unknown_velocity_sigma)
+    )
+
+
+def read_pressure(message: Any, parameters: NavigationParameters) -> PressureHeight:
+    """``sensor_msgs/FluidPressure``."""
+    pressure, variance = float(message.fluid_pressure), float(message.variance)
+    if not math.isfinite(pressure + variance):
+        raise Refused('not finite')
+    if not _PRESSURE_RANGE[0] <= pressure <= _PRESSURE_RANGE[1]:
+        raise Refused('out of range')
+    if variance < 0.0:
+        raise Refused('bad covariance')
+    sigma = math.sqrt(variance) if variance > 0.0 else parameters.barometer.unknown_sigma
+    if sigma == 0.0:
+        raise Refused('unknown covariance')
+    height = pressure_altitude(pressure)
+    return PressureHeight(height, abs(pressure_altitude(pressure + sigma) - height))
+
+
+def read_attitude(message: Any, parameters: NavigationParameters) -> StarAttitude:
+    """``meta_repo_ros/AttitudeUpdate``: inertial to body, from images alone."""
+    if message.method != AttitudeUpdate.METHOD_IMAGE:
+        raise Refused('not from one image')
+    if message.source_mask == 0:
+        raise Refused('unknown source')
+    if message.source_mask & _ATTITUDE_EXCLUDES:
+        raise Refused('source already fused')
+    _check_frame(message.header.frame_id, parameters.base_frame)
+    q = from_message(message.orientation)
+    norm = math.sqrt(sum(c * c for c in q))
+    if not math.isfinite(norm):
+        raise Refused('not finite')
+    if abs(norm - 1.0) > _UNIT_TOLERANCE:
+        raise Refused('not a unit quaternion')
+    covariance = _covariance(message.covariance, 3, 0.0)
+    to_ecef = from_matrix(icrs_to_itrs(stamp_ns(message.header.stamp)))
+    return StarAttitude(multiply(to_ecef, conjugate(normalize(q))), covariance)
+
+
+def read_position(message: Any, parameters: NavigationParameters) -> CelestialPosition:  # noqa: ARG001
+    """``meta_repo_ros/PositionUpdate`` that holds neither GNSS nor a fused solution."""
+    if message.source_mask == 0:
+        raise Refused('unknown source')
+    if message.source_mask & _POSITION_EXCLUDES:
+        raise Refused('source already fused')
+    place = (float(message.latitude), float(message.longitude), float(message.altitude))
+    _check_place(*place)
+    covariance = np.asarray(message.covariance, np.float64).reshape(3, 3)
+    if math.isnan(place[2]):
+        covariance = covariance.copy()
+        covariance[2, :] = covariance[:, 2] = 0.0
+        covariance[2, 2] = covariance[0, 0]
+    return CelestialPosition(*place, _covariance(covariance, 3, 0.0))
+
+
+def read_magnetic(message: Any, parameters: NavigationParameters) -> MagneticField:  # noqa: ARG001
+    """``sensor_msgs/MagneticField``."""
+    m = message.magnetic_field
+    field: Vector = (float(m.x), float(m.y), float(m.z))
+    norm = math.hypot(*field)
+    if not math.isfinite(norm):
+        raise Refused('not finite')
+    if not _FIELD_RANGE[0] <= norm <= _FIELD_RANGE[1]:
+        raise Refused('out of range')
+    return MagneticField(field)
+
+
+READERS: Mapping[str, tuple[int, str, Callable[[Any, NavigationParameters], Any]]] = {
+    'imu/data_raw': (0, 'imu', read_imu),
+    'baro/pressure': (1, 'barometer', read_pressure),
+    'imu/mag': (2, 'magnetic_heading', read_magnetic),
+    'attitude_update': (3, 'star_attitude', read_attitude),
+    'position_update': (4, 'celestial_position', read_position),
+    'gnss/velocity': (5, 'gnss_velocity', read_velocity),
+    'gnss/fix': (6, 'gnss_position', read_fix),
+}
+"""By topic: rank among measurements of equal stamp, name of the sensor, reader."""
+
+
+def _check_place(latitude: float, longitude: float, altitude: float) -> None:
+    if not math.isfinite(latitude + longitude) or math.isinf(altitude):
+        raise Refused('not finite')
+    if abs(latitude) > 90.0 or abs(longitude) > 360.0:
+        raise Refused('out of range')
+    if not math.isnan(altitude) and not _HEIGHT_RANGE[0] <= altitude <= _HEIGHT_RANGE[1]:
+        raise Refused('out of range')
+
+
+def _check_frame(frame: str, base: str) -> None:
+    if frame not in {'', base} and not frame.endswith('/' + base):
+        raise Refused('wrong frame')
+
+
+def _assumed(sigma: float) -> Array:
+    if sigma == 0.0:
+        raise Refused('unknown covariance')
+    return np.asarray(np.eye(3) * sigma**2)
+
+
+def _covariance(values: Any, size: int, unknown: float) -> Array:
+    matrix = np.asarray(values, np.float64).reshape(size, size)
+    if not matrix.any():
+        return _assumed(unknown)
+    if not is_covariance(matrix):
+        raise Refused('bad covariance')
+    return matrix.copy()
