@@ -174,6 +174,8 @@ class AttitudeFilter:
         self._level(sample.force)
         self._forget_heading()
         s.aligned = True
+        if s.position is not None:
+            self._position(stamp, s.position)
 
     def _level(self, force: Vector) -> None:
         """Take the tilt from the specific force, the more doubtful the less it is gravity."""
@@ -222,7 +224,7 @@ class AttitudeFilter:
             if covariance[HEADING, HEADING] > 1.0:
                 self._forget_heading()
 
-    # -- covariance, gravity, rest, heading: a few ten times a second --------------------------------
+    # -- covariance, gravity, rest, heading: every timing.update_interval --------------------------
     def _update(self) -> None:
         s, p = self.state, self.parameters
         dt = (s.stamp - s.updated) * 1e-9
@@ -273,9 +275,8 @@ class AttitudeFilter:
         s.spread += k * (i[13] / dt - s.spread)
         if s.position is not None:
             east, north, up = self._earth_rate()
-            s.orientation = rot.multiply(
-                rot.exp((-east * dt, -north * dt, -up * dt)), s.orientation
-            )
+            turned = rot.exp((-east * dt, -north * dt, -up * dt))
+            s.orientation = rot.multiply(turned, s.orientation)
 
     def _earth_rate(self) -> Vector:
         position = self.state.position

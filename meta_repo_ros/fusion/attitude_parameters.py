@@ -62,7 +62,7 @@ class Accelerometer:
 
 @dataclass(frozen=True)
 class Motion:
-    """What is known of the motion: velocity comes back to its mean, so acceleration averages out."""
+    """What is known of the motion: velocity returns to its mean, acceleration averages out."""
 
     velocity_sigma: float = parameter(
         0.3,

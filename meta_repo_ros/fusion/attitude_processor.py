@@ -32,7 +32,7 @@ class AttitudeFusion(Processor):
     """Attitude body to ENU with covariance, from ``imu/data_raw`` and what else there is.
 
     ``imu/data`` carries the stamp, frame and specific force of the IMU sample; its rate is free of
-    the estimated bias; ``orientation_covariance`` is that of a small rotation about east, north, up.
+    the estimated bias; ``orientation_covariance`` is of a small rotation about east, north, up.
     """
 
     name: ClassVar[str] = 'attitude_fusion'
@@ -80,11 +80,12 @@ class AttitudeFusion(Processor):
         try:
             valid = self._check_stamp(message, stamp)
             sample, sequence = self._read(topic, message)
-            arrival = self.window.add(valid, _RANKS[topic], sequence, sample)
-            if arrival is Arrival.DROPPED:
-                raise BadInputError('older than the window')
         except BadInputError as error:
             self._refused[_SENSORS[topic]][str(error)] += 1
+            return ()
+        arrival = self.window.add(valid, _RANKS[topic], sequence, sample)
+        if arrival is Arrival.DROPPED:
+            self._refused[_SENSORS[topic]]['older than the window'] += 1
             return ()
         self.window.settle()
         state = self.filter.state
@@ -176,7 +177,7 @@ class AttitudeFusion(Processor):
         elif not state.heading_known:
             level, text = Level.WARN, 'heading unknown: no magnetic field or stars taken so far'
         roll, pitch, yaw = np.degrees(rot.to_euler(state.orientation))
-        values = {
+        values: dict[str, str | int | float | bool] = {
             'roll_deg': round(float(roll), 3),
             'pitch_deg': round(float(pitch), 3),
             'yaw_deg': round(float(yaw), 3),
