@@ -70,7 +70,9 @@ NODES: Mapping[str, NodeType] = MappingProxyType(
         node.name: node
         for node in (
             NodeType(
-                'navigation_fusion', 'meta_repo_ros.fusion.navigation_processor:NavigationFusion', 'navigation'
+                'navigation_fusion',
+                'meta_repo_ros.fusion.navigation_processor:NavigationFusion',
+                'navigation',
             ),
             NodeType(
                 'attitude_fusion', 'meta_repo_ros.fusion.processor:AttitudeFusion', 'navigation'
