@@ -28,7 +28,7 @@ from meta_repo_ros.core.processor import Diagnostic, Level, Topic
 from meta_repo_ros.core.time import seconds_ns
 from meta_repo_ros.ros import heartbeat
 from meta_repo_ros.ros.node import ManagedNode
-from meta_repo_ros.ros.supervision import Supervision, Target
+from meta_repo_ros.ros.supervision import Call, Supervision, Target
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,17 +172,14 @@ class LifecycleManager(ManagedNode):
             return
         request = ChangeState.Request()
         request.transition.id = int(transition)
-        self._supervision.begin(name, transition, now)
+        call = self._supervision.begin(name, transition, now)
         self._announced = None
-        future = client.call_async(request)
-        future.add_done_callback(partial(self._on_answer, self._supervision.call))
+        client.call_async(request).add_done_callback(partial(self._on_answer, call))
 
-    def _on_answer(self, call: Any, future: Future[Any]) -> None:
-        if self._supervision.call is not call:
-            return  # given up meanwhile
+    def _on_answer(self, call: Call, future: Future[Any]) -> None:
         answer = future.result()
         success = answer is not None and answer.success
-        reason = self._supervision.finish(success=success, now_ns=time.monotonic_ns())
+        reason = self._supervision.finish(call, success=success, now_ns=time.monotonic_ns())
         if reason:
             self.get_logger().error(reason)
         self._advance()

@@ -227,15 +227,15 @@ class ManagedNode(LifecycleNode):
         if problem:
             self.get_logger().error(f'configure refused: parameter {problem}')
             return _FAILURE
-        result = self._step('configure', self.configure)
+        result = self._lifecycle_step('configure', self.configure)
         if result is not _SUCCESS:
-            self._release()
+            self._lifecycle_release()
         return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Call :meth:`activate`, start the timers, take input."""
         del state
-        result = self._step('activate', self.activate)
+        result = self._lifecycle_step('activate', self.activate)
         if result is _SUCCESS:
             self.active = True
             for timer in self._own_timers:
@@ -245,31 +245,31 @@ class ManagedNode(LifecycleNode):
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Stop timers and input, call :meth:`deactivate`; always succeeds."""
         del state
-        self._stop()
+        self._lifecycle_stop()
         return _SUCCESS
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Call :meth:`cleanup`, destroy what the node made since configure."""
         del state
-        self._step('cleanup', self.cleanup)
-        self._release()
+        self._lifecycle_step('cleanup', self.cleanup)
+        self._lifecycle_release()
         return _SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Deactivate if active, clean up if configured."""
         if self.active:
-            self._stop()
+            self._lifecycle_stop()
         if state.label != 'unconfigured':
-            self._step('cleanup', self.cleanup)
-            self._release()
+            self._lifecycle_step('cleanup', self.cleanup)
+            self._lifecycle_release()
         return _SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         """An unexpected error in a transition: stop, release, and allow a new configure."""
         del state
         if self.active:
-            self._stop()
-        self._release()
+            self._lifecycle_stop()
+        self._lifecycle_release()
         return _SUCCESS
 
     def destroy_node(self) -> None:
@@ -280,7 +280,7 @@ class ManagedNode(LifecycleNode):
             self._time_source.detach_node()
         super().destroy_node()
 
-    def _step(self, name: str, action: Callable[[], None]) -> TransitionCallbackReturn:
+    def _lifecycle_step(self, name: str, action: Callable[[], None]) -> TransitionCallbackReturn:
         try:
             action()
         except (ValueError, RuntimeError, OSError) as error:
@@ -291,13 +291,13 @@ class ManagedNode(LifecycleNode):
             return TransitionCallbackReturn.ERROR
         return _SUCCESS
 
-    def _stop(self) -> None:
+    def _lifecycle_stop(self) -> None:
         self.active = False
         for timer in self._own_timers:
             timer.cancel()
-        self._step('deactivate', self.deactivate)
+        self._lifecycle_step('deactivate', self.deactivate)
 
-    def _release(self) -> None:
+    def _lifecycle_release(self) -> None:
         for timer in self._own_timers:
             self.destroy_timer(timer)
         for subscription in self._own_subscriptions:

@@ -75,7 +75,7 @@ class ManagedState:
         last_beat_ns: when the last heartbeat came (or when waiting began).
         lost: whether heartbeats stopped.
         left_out: lost once and not to be reconnected.
-        refused: why its last transition failed, '' if it did not.
+        refused: the transition that it refused, None if it did not.
     """
 
     state: str = ''
@@ -83,7 +83,7 @@ class ManagedState:
     last_beat_ns: int = 0
     lost: bool = False
     left_out: bool = False
-    refused: str = ''
+    refused: Step | None = None
     settle_until_ns: int = 0
 
 
@@ -94,6 +94,7 @@ class Call:
     name: str
     step: Step
     since_ns: int
+    incarnation: str
     beats: int = 0
 
 
@@ -135,7 +136,7 @@ class Supervision:
             if node.incarnation and incarnation != node.incarnation:
                 events.append(f'{name}: its process was started anew')
                 node.settle_until_ns = 0
-                node.refused = ''
+                node.refused = None
                 self._drop_call(name)
             elif node.lost:
                 events.append(f'{name}: heartbeat is back')
@@ -146,6 +147,8 @@ class Supervision:
                 self.call.beats += 1
             if now_ns >= node.settle_until_ns:
                 node.state = label
+            if node.refused is not None and label == _RESULT[node.refused]:
+                node.refused = None  # it was asked twice, and had agreed the first time
         return events
 
     def check(self, now_ns: int) -> list[str]:
@@ -181,7 +184,7 @@ class Supervision:
             names = list(self.nodes) if forward else list(reversed(self.nodes))
             for name in names:
                 node = self.nodes[name]
-                if node.refused or node.left_out:
+                if node.refused is not None or node.left_out:
                     continue
                 if node.state == label:
                     return name, step
@@ -190,28 +193,30 @@ class Supervision:
                     return None
         return None
 
-    def begin(self, name: str, step: Step, now_ns: int) -> None:
+    def begin(self, name: str, step: Step, now_ns: int) -> Call:
         """The transition was asked for."""
-        self.call = Call(name, step, now_ns)
+        self.call = Call(name, step, now_ns, self.nodes[name].incarnation)
+        return self.call
 
-    def finish(self, *, success: bool, now_ns: int) -> str:
-        """The answer came; returns the reason where it was a refusal."""
-        call = self.call
-        if call is None:
-            return ''
-        self.call = None
+    def finish(self, call: Call, *, success: bool, now_ns: int) -> str:
+        """The answer to ``call`` came; returns the reason where it was a refusal."""
         node = self.nodes[call.name]
-        if success:
+        if call.incarnation != node.incarnation:
+            return ''
+        if success:  # even the late answer to a call that was given up
+            self._drop_call(call.name)
             node.state = _RESULT[call.step]
             node.settle_until_ns = now_ns + _SETTLE_NS
-            return ''
-        node.refused = f'{call.step.name.lower()} refused'
-        return f'{call.name}: {node.refused}; its own log says why'
+        elif call is self.call:
+            self.call = None
+            node.refused = call.step
+            return f'{call.name}: {_refusal(call.step)}; its own log says why'
+        return ''
 
     def retry(self) -> None:
         """Give refused and left-out nodes another chance."""
         for node in self.nodes.values():
-            node.refused, node.left_out = '', False
+            node.refused, node.left_out = None, False
 
     def reached(self, target: Target) -> bool:
         """Whether every node is at ``target``."""
@@ -234,8 +239,8 @@ class Supervision:
                 lines.append(f'{name} lost')
             elif not node.incarnation:
                 lines.append(f'{name} not seen')
-            elif node.refused:
-                lines.append(f'{name} {node.refused}')
+            elif node.refused is not None:
+                lines.append(f'{name} {_refusal(node.refused)}')
             elif node.left_out:
                 lines.append(f'{name} came back and is left out')
         return lines
@@ -243,6 +248,10 @@ class Supervision:
     def _drop_call(self, name: str) -> None:
         if self.call is not None and self.call.name == name:
             self.call = None
+
+
+def _refusal(step: Step) -> str:
+    return f'{step.name.lower()} refused'
 
 
 def _older(incarnation: str, known: str) -> bool:

@@ -22,9 +22,9 @@ def _supervision(*names: str, reconnect: bool = True) -> Supervision:
 def _do(supervision: Supervision, target: Target, now: int) -> tuple[str, Step] | None:
     step = supervision.next_step(target, now)
     if step is not None:
-        supervision.begin(*step, now)
+        call = supervision.begin(*step, now)
         assert supervision.next_step(target, now) is None  # one at a time
-        assert supervision.finish(success=True, now_ns=now) == ''
+        assert supervision.finish(call, success=True, now_ns=now) == ''
     return step
 
 
@@ -108,8 +108,23 @@ def test_nobody_is_lost_because_the_manager_slept() -> None:
 def test_a_refusal_is_tried_again_only_when_asked() -> None:
     supervision = _supervision('a')
     supervision.beat('1.1', {'a': 'unconfigured'}, 0)
-    supervision.begin('a', Step.CONFIGURE, 0)
-    assert 'configure refused' in supervision.finish(success=False, now_ns=0)
+    call = supervision.begin('a', Step.CONFIGURE, 0)
+    assert 'configure refused' in supervision.finish(call, success=False, now_ns=0)
     assert supervision.next_step(Target.ACTIVE, 0) is None
     supervision.retry()
     assert supervision.next_step(Target.ACTIVE, 0) == ('a', Step.CONFIGURE)
+
+
+def test_a_repeated_call_that_is_refused_after_the_first_was_obeyed_is_no_refusal() -> None:
+    supervision = _supervision('a')
+    supervision.beat('1.1', {'a': 'unconfigured'}, 0)
+    first = supervision.begin('a', Step.CONFIGURE, 0)
+    second = supervision.begin('a', Step.CONFIGURE, S)
+    assert supervision.finish(first, success=True, now_ns=S) == ''
+    assert supervision.finish(second, success=False, now_ns=S) == ''
+    assert supervision.next_step(Target.ACTIVE, S) == ('a', Step.ACTIVATE)
+    # and where the answer to the first one never came
+    third = supervision.begin('a', Step.ACTIVATE, 2 * S)
+    assert supervision.finish(third, success=False, now_ns=2 * S) != ''
+    supervision.beat('1.1', {'a': 'active'}, 3 * S)
+    assert supervision.problems() == []
