@@ -11,6 +11,7 @@ nodes share one. Supervision is alone, so that it outlives what it supervises.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 import yaml
 
@@ -36,6 +38,7 @@ __all__ = [
     'ProcessSpec',
     'Settings',
     'argv',
+    'node_class',
     'system',
 ]
 
@@ -75,7 +78,9 @@ NODES: Mapping[str, NodeType] = MappingProxyType(
                 'navigation',
             ),
             NodeType(
-                'attitude_fusion', 'meta_repo_ros.fusion.processor:AttitudeFusion', 'navigation'
+                'attitude_fusion',
+                'meta_repo_ros.fusion.attitude_processor:AttitudeFusion',
+                'navigation',
             ),
             NodeType(
                 'odometry_to_tf',
@@ -230,6 +235,19 @@ def system(
     if settings.rviz:
         processes.append(_rviz(settings))
     return tuple(processes)
+
+
+def node_class(name: str) -> Any:
+    """The class of a node in ``NODES``: a processor or a lifecycle node, with ``Parameters``.
+
+    Raises:
+        ImportError: it cannot be imported here.
+    """
+    module, _, attribute = NODES[name].factory.partition(':')
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except AttributeError as error:
+        raise ImportError(f'{name}: {module} has no {attribute}') from error
 
 
 def argv(process: ProcessSpec, python: str = sys.executable) -> tuple[str, ...]:
