@@ -19,6 +19,7 @@ from rosgraph_msgs.msg import Clock as ClockMessage
 from meta_repo_ros.core.parameters import parameter
 from meta_repo_ros.core.processor import Diagnostic, Level
 from meta_repo_ros.core.time import NANOSECONDS, seconds_ns, set_stamp
+from meta_repo_ros.replay import definitions
 from meta_repo_ros.replay.bag_reader import BagReader
 from meta_repo_ros.replay.bag_writer import absolute
 from meta_repo_ros.replay.errors import BagError
@@ -265,6 +266,10 @@ class BagPlayer(ManagedNode):
                 cls = message_class(topic.type)
             except ValueError as error:
                 self._leave_out(topic.name, str(error))
+                continue
+            known = definitions.installed(topic.type)
+            if known is not None and topic.definition.hash not in {'', known.hash}:
+                self._leave_out(topic.name, f'its definition of {topic.type} differs from ours')
                 continue
             if p.skip_published and self.get_publishers_info_by_topic(name):
                 self._leave_out(topic.name, 'another node publishes it')

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 _RECORDER_DEPTH = 1000  # messages that may wait while a file is split or flushed
-_PLAYER_DEPTH = 100
+_PLAYER_DEPTH = 1000
 
 
 def to_bag(profile: QoSProfile) -> Qos:
