@@ -42,6 +42,7 @@ class BuildWithCMake(build_py):
             '-DPython3_FIND_VIRTUALENV=ONLY',
             '-DBUILD_TESTING=OFF',
             '-DMETA_REPO_ROS_DEVELOP=OFF',
+            '-DAMENT_CMAKE_SYMLINK_INSTALL=OFF',
             f'-DCMAKE_INSTALL_PREFIX={stage}',
         ]
         environment = os.environ | {'AMENT_PREFIX_PATH': prefix, 'CMAKE_PREFIX_PATH': prefix}
