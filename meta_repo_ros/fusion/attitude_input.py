@@ -17,6 +17,7 @@ from meta_repo_ros.fusion.attitude_state import (
     ImuSample,
     PositionSample,
     StarSample,
+    VelocitySample,
 )
 
 METHOD_IMAGE = 1
@@ -117,6 +118,22 @@ def read_star(message: Any, limits: Stars) -> StarSample:
     if float(message.false_alarm_probability) > limits.false_alarm_limit:
         raise BadInputError('identification doubtful')
     return StarSample(rot.normalize(q), tuple(covariance.tolist()))
+
+
+def read_velocity(message: Any) -> VelocitySample:
+    """Horizontal sample of a ``geometry_msgs/TwistWithCovarianceStamped`` in ENU.
+
+    Raises:
+        BadInputError: with the reason.
+    """
+    east, north, _ = _vector(message.twist.twist.linear)
+    matrix = np.asarray(message.twist.covariance, dtype=float).reshape(6, 6)[:3, :3]
+    if not matrix.any():
+        raise BadInputError('covariance unknown')
+    if not is_covariance(matrix):
+        raise BadInputError('covariance not positive definite')
+    (a, b, _), (c, d, _), _ = matrix.tolist()
+    return VelocitySample((east, north), (a, b, c, d))
 
 
 def read_position(message: Any) -> PositionSample:

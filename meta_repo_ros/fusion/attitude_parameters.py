@@ -58,6 +58,36 @@ class Accelerometer:
         minimum=0.0,
         maximum=1.0,
     )
+    bias_sigma: float = parameter(
+        0.02, 'Standard deviation of the bias at start.', unit='m/s2', minimum=0.0, maximum=10.0
+    )
+    bias_walk: float = parameter(
+        1.0e-5, 'Random walk of the bias.', unit='m/s2/sqrt(s)', minimum=0.0, maximum=1.0
+    )
+
+
+@dataclass(frozen=True)
+class Velocity:
+    """Velocity from GNSS: with it the linear acceleration is known."""
+
+    enabled: bool = parameter(True, 'Whether velocities are used.')
+    noise_floor: float = parameter(
+        0.1,
+        'Least standard deviation taken, whatever the message claims.',
+        unit='m/s',
+        minimum=0.001,
+        maximum=100.0,
+    )
+    timeout: float = parameter(
+        2.0,
+        'Without a velocity for so long, it is only bounded (motion).',
+        unit='s',
+        minimum=0.1,
+        maximum=100.0,
+    )
+    recovery_count: int = parameter(
+        20, 'Velocities refused in a row after which the next one is taken.', minimum=2
+    )
 
 
 @dataclass(frozen=True)
@@ -202,7 +232,8 @@ class Rest:
     """Detection of rest; bias and velocity are then measured directly."""
 
     enabled: bool = parameter(
-        True, 'Whether rest is looked for; not on an aeroplane, whose steady flight looks like it.'
+        True,
+        'Whether rest is looked for; not on an aeroplane without GNSS: steady flight looks so.',
     )
     rate_deviation: float = parameter(
         0.035, 'Greatest deviation of the rate.', unit='rad/s', minimum=0.0, maximum=10.0
@@ -215,6 +246,9 @@ class Rest:
     )
     duration: float = parameter(
         1.5, 'How long all that must hold.', unit='s', minimum=0.01, maximum=1000.0
+    )
+    speed_limit: float = parameter(
+        0.5, 'Greatest speed, where it is measured.', unit='m/s', minimum=0.0, maximum=100.0
     )
     memory: float = parameter(
         0.5, 'Time constant of the means.', unit='s', minimum=0.01, maximum=100.0
@@ -278,6 +312,7 @@ class AttitudeParameters:
     gyroscope: Gyroscope = group(Gyroscope)
     accelerometer: Accelerometer = group(Accelerometer)
     motion: Motion = group(Motion)
+    velocity: Velocity = group(Velocity)
     magnetometer: Magnetometer = group(Magnetometer)
     stars: Stars = group(Stars)
     rest: Rest = group(Rest)

@@ -21,9 +21,16 @@ from meta_repo_ros.fusion.attitude_parameters import AttitudeParameters, paramet
 from meta_repo_ros.fusion.attitude_state import ImuSample, PositionSample, Sample
 from meta_repo_ros.fusion.window import Arrival, ReplayWindow
 
-IMU, FIELD, STARS, FIX = 'imu/data_raw', 'imu/mag', 'attitude_update', 'gnss/fix'
-_SENSORS = {IMU: 'imu', FIELD: 'magnetometer', STARS: 'stars', FIX: 'position'}
-_RANKS = {FIX: 0, IMU: 1, FIELD: 2, STARS: 3}
+IMU, FIELD, STARS = 'imu/data_raw', 'imu/mag', 'attitude_update'
+FIX, VELOCITY = 'gnss/fix', 'gnss/velocity'
+_SENSORS = {
+    IMU: 'imu',
+    FIELD: 'magnetometer',
+    STARS: 'stars',
+    VELOCITY: 'velocity',
+    FIX: 'position',
+}
+_RANKS = {FIX: 0, IMU: 1, FIELD: 2, VELOCITY: 3, STARS: 4}
 _SNAPSHOT_INTERVAL = 50_000_000  # ns
 _STALE = 1_000_000_000  # ns without IMU
 
@@ -42,6 +49,7 @@ class AttitudeFusion(Processor):
         Topic(FIELD, 'sensor_msgs/msg/MagneticField', 'STREAM'),
         Topic(STARS, 'meta_repo_ros/msg/AttitudeUpdate', 'STATE'),
         Topic(FIX, 'sensor_msgs/msg/NavSatFix', 'SENSOR'),
+        Topic(VELOCITY, 'geometry_msgs/msg/TwistWithCovarianceStamped', 'SENSOR'),
     )
     outputs: ClassVar[tuple[Topic, ...]] = (Topic('imu/data', 'sensor_msgs/msg/Imu', 'STREAM'),)
 
@@ -118,6 +126,11 @@ class AttitudeFusion(Processor):
                 raise BadInputError('disabled')
             star = read.read_star(message, p.stars)
             return star, hash(star.orientation + star.covariance)
+        if topic == VELOCITY:
+            if not p.velocity.enabled:
+                raise BadInputError('disabled')
+            velocity = read.read_velocity(message)
+            return velocity, hash(velocity)
         position = read.read_position(message)
         return position, hash(tuple(position))
 
@@ -162,6 +175,7 @@ class AttitudeFusion(Processor):
             self._sensor_row('imu', self._imu_values()),
             self._sensor_row('magnetometer', self._field_values()),
             self._sensor_row('stars', {}),
+            self._sensor_row('velocity', {'aided': self.filter.state.aided}),
             self._window_row(),
         )
 

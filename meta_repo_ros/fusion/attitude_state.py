@@ -19,10 +19,12 @@ Array = NDArray[np.float64]
 
 # order of the error state
 TILT_X, TILT_Y, HEADING = 0, 1, 2
+ROTATION = slice(0, 3)
 BIAS = slice(3, 6)
 VELOCITY = slice(6, 8)
 DEVIATION = 8
-SIZE = 9
+FORCE_BIAS = slice(9, 12)
+SIZE = 12
 NO_SUMS = (0.0,) * 14
 
 
@@ -56,6 +58,13 @@ class AttitudeSample(NamedTuple):
     covariance: tuple[float, ...]
 
 
+class VelocitySample(NamedTuple):
+    """Velocity east and north, m/s; covariance (m2/s2), row by row."""
+
+    velocity: tuple[float, float]
+    covariance: tuple[float, float, float, float]
+
+
 class PositionSample(NamedTuple):
     """Geodetic latitude and longitude, deg, and height above the ellipsoid, m."""
 
@@ -64,7 +73,7 @@ class PositionSample(NamedTuple):
     altitude: float
 
 
-Sample = ImuSample | FieldSample | StarSample | AttitudeSample | PositionSample
+Sample = ImuSample | FieldSample | StarSample | AttitudeSample | VelocitySample | PositionSample
 
 
 @dataclass
@@ -143,10 +152,11 @@ class State:
     """Everything that a measurement can change."""
 
     __slots__ = (
-        'aligned', 'bias', 'counts', 'covariance', 'deviation', 'field', 'fixes', 'force',
-        'force_variance', 'gaps', 'heading_known', 'heading_refused', 'judged', 'last_field',
-        'last_fix', 'orientation', 'position', 'rate', 'rate_variance', 'resets', 'rest', 'spread',
-        'stamp', 'sums', 'updated', 'velocity',
+        'aided', 'aligned', 'bias', 'counts', 'covariance', 'deviation', 'field', 'fixes', 'force',
+        'force_bias', 'force_variance', 'gaps', 'heading_known', 'heading_refused', 'judged',
+        'last_field', 'last_fix', 'last_velocity', 'mean_velocity', 'orientation', 'position',
+        'rate', 'rate_variance', 'resets', 'rest', 'spread', 'stamp', 'sums', 'updated', 'velocity',
+        'velocity_refused',
     )  # fmt: skip
 
     def __init__(self, rest: RestDetector, field: FieldReference) -> None:
@@ -155,7 +165,8 @@ class State:
         self.updated = 0  # of the covariance, ns
         self.orientation: Quaternion = IDENTITY
         self.bias: Vector = (0.0, 0.0, 0.0)
-        self.velocity = (0.0, 0.0)
+        self.force_bias: Vector = (0.0, 0.0, 0.0)
+        self.velocity = self.mean_velocity = (0.0, 0.0)
         self.deviation = 0.0  # of the field from north, rad, towards west
         self.covariance: Array = np.zeros((SIZE, SIZE))
         # last IMU sample: rate without bias, force and variances as measured
@@ -168,11 +179,13 @@ class State:
         self.spread = 0.0  # mean square of the linear acceleration, smoothed
         self.field = field
         self.rest = rest
-        self.last_field = self.judged = self.last_fix = 0  # stamps, ns
+        self.last_field = self.judged = self.last_fix = self.last_velocity = 0  # stamps, ns
         self.heading_refused = 0.0  # s
+        self.velocity_refused = 0  # in a row
+        self.aided = False  # velocity is measured, not only bounded
         self.fixes: tuple[tuple[Quaternion, float], ...] = ()  # refused stars: error, variance
         self.position: PositionSample | None = None
-        self.counts = {name: Count() for name in ('imu', 'magnetometer', 'stars')}
+        self.counts = {name: Count() for name in ('imu', 'magnetometer', 'stars', 'velocity')}
         self.gaps = self.resets = 0
 
     def copy(self) -> State:
