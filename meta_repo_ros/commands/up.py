@@ -124,7 +124,7 @@ def refuse_second_graph(processes: Sequence[ProcessSpec], domain: int) -> None:
     found = conflicts(names, clock=clock)
     if found:
         raise click.ClickException(
-            f'{", ".join(found)} runs in domain {domain} already; end it, or give this graph '
+            f'domain {domain} has running already: {", ".join(found)}; end it, or give this graph '
             'another domain (ROS_DOMAIN_ID)' + ('' if clock else ' or another --namespace')
         )
 

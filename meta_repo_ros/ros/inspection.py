@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -28,7 +28,9 @@ from meta_repo_ros.ros.types import message_class
 
 _NAME = '_meta_repo_inspector'
 _STEP = 0.05
-_QUIET = 0.5
+_UNKNOWN = 'NODE_NAME_UNKNOWN'  # an endpoint that is discovered before its node
+_DISCOVERY = 1.0
+_LONGEST_DISCOVERY = 5.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class _Counter:
     def __init__(self) -> None:
         self.messages = 0
         self.bytes = 0
+        self.begin = time.monotonic()
 
     def __call__(self, data: bytes) -> None:
         self.messages += 1
@@ -102,7 +105,8 @@ def conflicts(names: Collection[str], *, clock: bool, patience: float = 1.0) -> 
         while time.monotonic() < end:
             found = [name for name in _node_names(node) if name in names]
             if clock:
-                found += [_full_name(info) for info in node.get_publishers_info_by_topic('/clock')]
+                publishers = node.get_publishers_info_by_topic('/clock')
+                found += [_full_name(info) for info in publishers if _UNKNOWN not in info.node_name]
             if found:
                 return sorted(set(found))
             time.sleep(_STEP)
@@ -117,34 +121,31 @@ def inspect(seconds: float, on_progress: Callable[[float], None] | None = None) 
         on_progress: called now and then with the share that is done, 0 to 1.
     """
     with _observer() as (node, executor):
-        _settle(node, executor)
-        counters: dict[str, _Counter] = {}
-        for name, types in node.get_topic_names_and_types():
-            counter = _subscribe(node, name, types)
-            if counter is not None:
-                counters[name] = counter
-        begin = time.monotonic()
-        while (elapsed := time.monotonic() - begin) < seconds:
-            executor.spin_once(timeout_sec=min(_STEP, seconds - elapsed))
+        counters: dict[str, _Counter | None] = {}
+        found = begin = time.monotonic()
+        # discovery takes its time: measure from the last topic that was found
+        while (elapsed := time.monotonic() - max(found, begin + _DISCOVERY)) < seconds:
+            if _subscribe_to_new(node, counters):
+                found = time.monotonic()
+                if found - begin > _LONGEST_DISCOVERY + seconds:
+                    break
+            executor.spin_once(timeout_sec=_STEP)
             if on_progress is not None:
-                on_progress(elapsed / seconds)
-        return _report(node, counters, time.monotonic() - begin)
+                on_progress(max(0.0, elapsed / seconds))
+        return _report(node, counters)
 
 
-def _settle(node: Node, executor: SingleThreadedExecutor) -> None:
-    """Wait until discovery finds nothing new for a while."""
-    seen, changed = 0, time.monotonic()
-    while time.monotonic() - changed < _QUIET:
-        executor.spin_once(timeout_sec=_STEP)
-        now = len(node.get_node_names()) + len(node.get_topic_names_and_types())
-        if now != seen:
-            seen, changed = now, time.monotonic()
+def _subscribe_to_new(node: Node, counters: dict[str, _Counter | None]) -> bool:
+    new = [item for item in node.get_topic_names_and_types() if item[0] not in counters]
+    for name, types in new:
+        counters[name] = _subscribe(node, name, types)
+    return bool(new)
 
 
 def _subscribe(node: Node, name: str, types: list[str]) -> _Counter | None:
     try:
         kind = message_class(types[0])
-    except (ImportError, AttributeError, ValueError):
+    except ValueError:
         return None
     # takes what any publisher offers
     qos = QoSProfile(
@@ -157,7 +158,7 @@ def _subscribe(node: Node, name: str, types: list[str]) -> _Counter | None:
     return counter
 
 
-def _report(node: Node, counters: dict[str, _Counter], seconds: float) -> GraphReport:
+def _report(node: Node, counters: Mapping[str, _Counter | None]) -> GraphReport:
     names = _node_names(node)
     problems = [
         f'{count} nodes have the name {name}; rename or end one of them'
@@ -176,6 +177,7 @@ def _report(node: Node, counters: dict[str, _Counter], seconds: float) -> GraphR
             problems.append(f'{name}: endpoints of different types: {", ".join(types)}')
         problems += _mismatches(name, publishers, subscribers)
         counter = counters.get(name)
+        seconds = 0.0 if counter is None else time.monotonic() - counter.begin
         topics.append(
             TopicReport(
                 name,
