@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders of runs."""
+"""Folders of runs, and the console that they speak on."""
 
 from __future__ import annotations
 
@@ -8,6 +8,15 @@ from datetime import datetime
 from pathlib import Path
 
 import click
+from rich.console import Console
+
+_PLAIN_WIDTH = 120
+
+
+def console() -> Console:
+    """The console; into a pipe or a file lines are as long as they need to be."""
+    terminal = Console(soft_wrap=True)
+    return terminal if terminal.is_terminal else Console(width=_PLAIN_WIDTH, soft_wrap=True)
 
 
 def folder(given: Path | None, kind: str) -> Path:

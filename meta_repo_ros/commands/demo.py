@@ -37,14 +37,12 @@ def command(
     The flight is simulated: JSBSim flies, sensors and autopilot are models. One Ctrl-C ends it
     early and still writes the report. Exit code 0: navigation worked.
     """
-    from rich.console import Console
-
     from meta_repo_ros.commands import _domain, _live, _runs
     from meta_repo_ros.graph import ArgumentError, system
     from meta_repo_ros.reporting.report import Facts
     from meta_repo_ros.run import RunError
 
-    console = Console(soft_wrap=True)
+    console = _runs.console()
     folder = _runs.folder(output, 'demo')
     if (folder / 'bag').exists():
         raise click.ClickException(f'{folder} already holds a bag; choose another folder')

@@ -64,8 +64,6 @@ def command(
     RECORDINGS are rosbag2 bags, BROAD attitude trials (.mat), drives (a folder with RTKLIB's .pos
     and the csv of the IMU, or its .pos file) or PX4 logs (.ulg).
     """
-    from rich.console import Console
-
     from meta_repo_ros.commands import _live, _runs
     from meta_repo_ros.replay.withheld import OutagePlan
 
@@ -76,7 +74,7 @@ def command(
     if live and (plan or len(recordings) > 1):
         raise click.UsageError('--live takes one recording and no --outages')
     options = Options(namespace, params_file, plan, settle)
-    console = Console(soft_wrap=True)
+    console = _runs.console()
     folder = _runs.folder(output, 'replay')
     results: dict[str, Judgement] = {}
     failed = False

@@ -17,34 +17,34 @@ GNSS = ('gnss/fix', 'gnss/velocity')
 
 @dataclass(frozen=True)
 class OutagePlan:
-    """Outages of ``length`` s that begin every ``every`` s, the first one after ``every`` s."""
+    """Outages of ``length`` s that begin every ``every`` s, the first one after ``first`` s."""
 
     every: float
     length: float
+    first: float
 
     @classmethod
     def parse(cls, text: str) -> OutagePlan:
-        """Read ``EVERY:LENGTH`` in seconds.
+        """Read ``EVERY:LENGTH`` or ``EVERY:LENGTH:FIRST`` in seconds; FIRST is EVERY by default.
 
         Raises:
-            ValueError: not two positive numbers, or outages that leave no fix between them.
+            ValueError: not positive numbers, or outages that leave no fix between them.
         """
         try:
-            every, length = (float(part) for part in text.split(':'))
+            every, length, *rest = (float(part) for part in text.split(':'))
+            (first,) = rest or [every]
         except ValueError:
-            raise ValueError(
-                f'expected EVERY:LENGTH in seconds, such as 45:15; got {text!r}'
-            ) from None
-        if not 0 < length < every < np.inf:
-            raise ValueError(f'LENGTH must be positive and less than EVERY; got {text!r}')
-        return cls(every, length)
+            raise ValueError(f'expected EVERY:LENGTH[:FIRST] in seconds; got {text!r}') from None
+        if not (0 < length < every < np.inf and 0 <= first < np.inf):
+            raise ValueError(f'0 < LENGTH < EVERY and FIRST >= 0 are needed; got {text!r}')
+        return cls(every, length, first)
 
     def phases(self, first: int, last: int) -> tuple[tuple[int, int], ...]:
-        """Outages [start, end) in ns that lie wholly between the fixes ``first`` and ``last``."""
+        """Outages [start, end] in ns that lie wholly between the fixes ``first`` and ``last``."""
         every, length = seconds_ns(self.every), seconds_ns(self.length)
-        count = max(0, (last - first - length) // every)
-        starts = (first + every * k for k in range(1, count + 1))
-        return tuple((start, start + length) for start in starts)
+        begin = first + seconds_ns(self.first)
+        count = max(0, (last - begin - length) // every + 1)
+        return tuple((begin + every * k, begin + every * k + length) for k in range(count))
 
 
 class Withheld(Processor):
@@ -52,7 +52,7 @@ class Withheld(Processor):
 
     Args:
         processor: what runs.
-        phases: [start, end) in ns of ``header.stamp``.
+        phases: [start, end] in ns of ``header.stamp``.
     """
 
     def __init__(self, processor: Processor, phases: Sequence[tuple[int, int]]) -> None:
@@ -74,7 +74,7 @@ class Withheld(Processor):
         """Drop a withheld fix, hand on everything else."""
         if topic in GNSS:
             valid = stamp_ns(message.header.stamp)
-            if np.any((self._starts <= valid) & (valid < self._ends)):
+            if np.any((self._starts <= valid) & (valid <= self._ends)):
                 self.withheld += 1
                 return ()
         return self._processor.on_message(topic, message, stamp)

@@ -314,7 +314,7 @@ def sigmas(covariance: Array) -> Array:
 def consistency(error: Array, covariance: Array) -> Consistency:
     """NEES of (n, k) errors with (n, k, k) covariances; rows that cannot be weighed are NaN."""
     dimension = error.shape[1]
-    columns = np.column_stack([error, covariance.reshape(len(error), -1)])
+    columns = np.column_stack([error, covariance.reshape(len(error), dimension**2)])
     finite: Rows = np.asarray(np.isfinite(columns).all(axis=1))
     determinants = np.asarray(np.linalg.det(np.where(finite[:, None, None], covariance, 0.0)))
     usable: Rows = np.asarray(determinants > 0)
@@ -362,7 +362,7 @@ def outage_ends(
     outages: Sequence[tuple[int, int]],
     max_gap_ns: int = MAX_GAP_NS,
 ) -> tuple[OutageEnd, ...]:
-    """Errors at the last fix of ``truth`` inside each outage [start, end), ns.
+    """Errors at the last fix of ``truth`` inside each outage [start, end], ns.
 
     Outages that hold no fix or no estimate are left out.
     """
@@ -371,7 +371,7 @@ def outage_ends(
     truth = relocated(truth, estimate.origin)
     ends = []
     for start, end in outages:
-        inside = np.flatnonzero((truth.stamps >= start) & (truth.stamps < end))
+        inside = np.flatnonzero((truth.stamps >= start) & (truth.stamps <= end))
         if len(inside) == 0:
             continue
         row = inside[-1:]

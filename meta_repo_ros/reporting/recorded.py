@@ -36,6 +36,8 @@ TRUTH_ATTITUDE = 'ground_truth/attitude'
 MOVEMENT = 'ground_truth/movement'
 FIX = 'gnss/fix'
 _ORIGINS = {ESTIMATE: 'odometry/origin', TRUTH: 'ground_truth/origin'}
+# components of one measurement, of sensors whose rows do not say
+_DIMENSIONS = {'attitude_fusion: stars': 3}
 # Topics whose content is read; all others are only counted.
 READ = frozenset(
     {ESTIMATE, ATTITUDE, TRUTH, TRUTH_ATTITUDE, MOVEMENT, FIX, *_ORIGINS.values(), 'diagnostics'}
@@ -115,6 +117,7 @@ class Collector:
         self._movement: list[tuple[int, bool]] = []
         self._fixes: list[tuple[Any, ...]] = []
         self._nis: dict[str, list[tuple[int, float, int]]] = defaultdict(list)
+        self._last_nis: dict[str, str] = {}
         self._statuses: dict[str, Status] = {}
 
     def relative(self, topic: str) -> str:
@@ -201,12 +204,19 @@ class Collector:
                 level,
                 row.message,
             )
-            values = {item.key: item.value for item in row.values}
-            if 'nis' in values:
-                nis = float(values['nis'])
-                if np.isfinite(nis):
-                    sensor = row.name.partition(': ')[2] or row.name
-                    self._nis[sensor].append((stamp, nis, int(values.get('dimension', 3))))
+            self._add_innovation(stamp, row)
+
+    def _add_innovation(self, stamp: int, row: Any) -> None:
+        """The last normalised innovation that a filter tells of a sensor, once each."""
+        values = {item.key: item.value for item in row.values}
+        text = values.get('nis_last', values.get('nis'))
+        sensor = row.name.removeprefix('navigation_fusion: ')
+        if text is None or text == self._last_nis.get(sensor):
+            return
+        self._last_nis[sensor] = text
+        dimension = int(float(values.get('nis_expected', _DIMENSIONS.get(sensor, 1))))
+        if np.isfinite(float(text)):
+            self._nis[sensor].append((stamp, float(text), dimension))
 
     def _path(self, name: str) -> Trajectory | None:
         rows, origin = self._odometry[name], self._origins.get(name)

@@ -14,7 +14,9 @@ def error_table(judgement: Judgement, title: str = '') -> Table:
     header, cells = error_cells(judgement)
     table = Table(title=title or None, title_justify='left', box=box.SIMPLE_HEAD)
     for i, name in enumerate(header):
-        table.add_column(name, justify='left' if i < 2 else 'right', no_wrap=True)
+        # the first column folds where the terminal is narrow, numbers never do
+        width = None if i == 0 else 4 if i == 1 else 7
+        table.add_column(name, justify='left' if i < 2 else 'right', min_width=width)
     for row in cells:
         table.add_row(*row)
     return table

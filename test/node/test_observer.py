@@ -5,9 +5,6 @@ import time
 from collections.abc import Iterator
 
 import pytest
-
-pytest.importorskip('rclpy')
-
 import rclpy
 from nav_msgs.msg import Odometry
 from rclpy.context import Context

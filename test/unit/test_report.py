@@ -66,7 +66,10 @@ def flight(namespace: str = '') -> list[tuple[str, str, int, Any]]:
              odometry(stamp, (20 * time, 2, 20), found, speed, 2.0)),
         ]  # fmt: skip
         if i % 10 == 0:
-            values = [SimpleNamespace(key='nis', value='1.5')]
+            values = [
+                SimpleNamespace(key='nis_last', value=f'{1 + i / 100}'),
+                SimpleNamespace(key='nis_expected', value='2'),
+            ]
             status = SimpleNamespace(
                 name='navigation_fusion: gnss', level=b'\x01' if i == 30 else b'\x00',
                 message='jump' if i == 30 else 'fused', values=values,
@@ -108,7 +111,9 @@ def test_streams_and_statuses_are_counted(recording: Recording) -> None:
     assert streams['odometry'].longest_gap == pytest.approx(0.1, abs=1e-6)
     (status,) = recording.statuses
     assert (status.level, status.message, status.last_message) == (1, 'jump', 'fused')
-    np.testing.assert_allclose(recording.innovations['gnss'].nis, 1.5)
+    innovations = recording.innovations['gnss']
+    np.testing.assert_allclose(innovations.nis, np.arange(1, 2.05, 0.1))
+    assert innovations.dimension == 2
 
 
 def test_movement_decides_what_of_an_attitude_trial_is_scored() -> None:
