@@ -160,8 +160,8 @@ class FixedWingAutopilot(Autopilot):
         g, up, speed = self._gains, state.velocity[2], max(state.airspeed, 25.0)
         wanted = g.altitude * ((held.altitude or 0.0) - state.altitude)
         # near the stall, energy goes into speed
-        most = clamp(0.5 * (state.airspeed - g.minimum_airspeed), -3.0, g.climb_limit)
-        error = (clamp(wanted, -g.climb_limit, most) - up) / speed
+        most = clamp(state.airspeed - g.minimum_airspeed, -8.0, g.climb_limit)
+        error = (min(max(wanted, -g.climb_limit), most) - up) / speed
         trim = self._path_trim.add(g.climb_integral * error * dt)
         return clamp(g.climb * error + trim, -g.pitch_limit, g.pitch_limit)
 

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 from meta_repo_ros.core import rotations
-from meta_repo_ros.core.geodesy import EARTH_RATE, GM, J2, SEMI_MAJOR
+from meta_repo_ros.core.geodesy import EARTH_RATE, GM, J2, J4, SEMI_MAJOR
 from meta_repo_ros.core.rotations import Quaternion, Vector
 
 
@@ -83,19 +83,24 @@ def ecef_from_enu(latitude: float, longitude: float) -> Quaternion:
 
 
 def gravitation(position: Vector) -> Vector:
-    """Attraction of the Earth, m/s2, Earth-fixed axes, by WGS84's central term and J2.
+    """Attraction of the Earth, m/s2, Earth-fixed axes: the normal field of WGS84 up to J4.
 
-    Without the centrifugal part. This is the field in which JSBSim flies (its ``gravity-model``
-    1); it differs from WGS84 normal gravity by less than 3e-5 m/s2 near the ellipsoid.
+    Without the centrifugal part. JSBSim flies in the field up to J2, which differs by 4e-5 m/s2;
+    a reading made with this one integrates to JSBSim's motion in the Earth that filters know.
     """
     x, y, z = position
-    r2 = x * x + y * y + z * z
-    r = math.sqrt(r2)
-    k = 1.5 * J2 * SEMI_MAJOR * SEMI_MAJOR / r2
-    s = 5.0 * z * z / r2
-    g = -GM / (r2 * r)
-    across = g * (1.0 + k * (1.0 - s))
-    return (across * x, across * y, g * (1.0 + k * (3.0 - s)) * z)
+    square = x * x + y * y + z * z
+    central = -GM / (square * math.sqrt(square))
+    shrink = SEMI_MAJOR * SEMI_MAJOR / square
+    sine2 = z * z / square
+    second, fourth = 1.5 * J2 * shrink, -0.625 * J4 * shrink * shrink
+    radial = central * (
+        1.0
+        + second * (1.0 - 5.0 * sine2)
+        + 3.0 * fourth * (1.0 - 14.0 * sine2 + 21.0 * sine2 * sine2)
+    )
+    axial = central * (2.0 * second + fourth * (12.0 - 28.0 * sine2))
+    return (radial * x, radial * y, (radial + axial) * z)
 
 
 def inertial_mean(before: VehicleState, after: VehicleState) -> tuple[Vector, Vector]:
