@@ -12,9 +12,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pymap3d
 import pytest
+from click.testing import CliRunner
+from rosbags.highlevel import AnyReader
 from sensor_msgs.msg import Imu
 from std_msgs.msg import Header
 
+from meta_repo_ros.commands.simulate import command as simulate
 from meta_repo_ros.control.processor import to_message
 from meta_repo_ros.control.setpoints import Command, Field, Setpoint, SetpointError, Source
 from meta_repo_ros.core import rotations
@@ -277,3 +280,54 @@ def test_stamped_fills_the_header() -> None:
         500_000_000,
         'base_link',
     )
+
+
+# -- meta-repo simulate ----------------------------------------------------------------------------
+def _simulate(*arguments: object) -> Any:
+    return CliRunner().invoke(simulate, [str(argument) for argument in arguments])
+
+
+def test_bag_of_the_same_seed_is_the_same_byte_for_byte(tmp_path: Path) -> None:
+    bags = [tmp_path / part / 'flight' for part in ('one', 'two', 'three')]
+    for bag, seed in zip(bags, (5, 5, 6), strict=True):
+        result = _simulate('gnss_outage', '-o', bag, '--duration', 2, '--seed', seed, '-q')
+        assert result.exit_code == 0, result.output
+    one, two, three = (
+        {path.name: path.read_bytes() for path in sorted(bag.iterdir())} for bag in bags
+    )
+    assert one == two
+    assert one != three
+    assert set(one) == {'flight_0.mcap', 'metadata.yaml'}
+
+
+def test_bag_holds_the_flight_with_qos_and_delivery_times(tmp_path: Path) -> None:
+    result = _simulate('demo', '-o', tmp_path / 'flight', '--duration', 1)
+    assert result.exit_code == 0, result.output
+    assert '1.000 s of simulated flight (c172, scenario demo, seed 1)' in result.output
+    with AnyReader([tmp_path / 'flight']) as reader:
+        counts = {connection.topic: connection.msgcount for connection in reader.connections}
+        fixes = [
+            (stamp, reader.deserialize(raw, connection.msgtype))
+            for connection, stamp, raw in reader.messages()
+            if connection.topic == '/gnss/fix'
+        ]
+    assert counts['/imu/data_raw'] == 200
+    assert counts['/ground_truth/odometry'] == 50
+    assert {stamp - stamp_ns(fix.header.stamp) for stamp, fix in fixes} == {100_000_000}
+
+
+def test_simulate_says_what_is_wrong(tmp_path: Path) -> None:
+    assert 'no such scenario; shipped are demo' in _simulate('x', '-o', tmp_path / 'b').output
+    bad = tmp_path / 'bad.yaml'
+    bad.write_text('aircraft: concorde\nduration: 1.0\n')
+    result = _simulate(bad, '-o', tmp_path / 'b')
+    assert result.exit_code == 1
+    assert f"{bad}:1: aircraft: 'concorde' does not exist" in result.output
+    assert not (tmp_path / 'b').exists()
+    result = _simulate('demo', '-o', tmp_path, '--duration', 1)
+    assert 'exists already' in result.output
+    bad.write_text(CRUISE.replace('52.0', '5.0'))
+    assert 'cannot trim' in _simulate(bad, '-o', tmp_path / 'b').output
+    result = _simulate('demo', '-o', bad / 'b', '--duration', 1)
+    assert result.exit_code == 1
+    assert 'cannot create the bag' in result.output
