@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,10 @@ def command(
         raise click.UsageError('SQLite bags are compressed with zstd alone')
     if output is not None and output.exists():
         raise click.ClickException(f'{output}: exists already; choose another name')
+    place = output if output is not None else Path('runs')
+    parent = next(path for path in place.absolute().parents if path.exists())
+    if not os.access(parent, os.W_OK):
+        raise click.ClickException(f'{parent}: cannot be written; choose another directory with -o')
     values: dict[str, Any] = {
         **storage,
         'path': str(output) if output is not None else '',

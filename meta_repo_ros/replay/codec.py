@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import functools
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ from rosbags.typesys.store import Typestore
 from meta_repo_ros.replay import definitions
 
 Convert = Callable[[Any], Any]
+_ENCAPSULATIONS = (b'\0\0', b'\0\1')  # CDR, big and little endian
 _EMPTY = 'structure_needs_at_least_one_member'
 
 
@@ -66,15 +68,23 @@ class Codec:
             raise ValueError(f'{name}: {error}') from error  # struct.error: value out of range
 
     def deserialise(self, data: bytes, name: str) -> Any:
-        """The message in ``data``.
+        """The message in ``data``; bytes after it are ignored.
+
+        ``rclpy.serialization`` writes up to some tens of bytes too many after empty sequences, so
+        genuine bags hold such messages.
 
         Raises:
             ValueError: the bytes are not a message of this type.
         """
+        if data[:2] not in _ENCAPSULATIONS or len(data) < 4:
+            raise ValueError(f'{name}: not CDR (begins with {data[:4].hex()})')
         try:
-            return self._store.deserialize_cdr(data, name)
-        except (SerdeError, IndexError, OverflowError, MemoryError) as error:
+            known = self._store.get_msgdef(name)
+            read = known.deserialize_cdr_le if data[1] else known.deserialize_cdr_be
+            message, _ = read(data[4:], 0, known.cls, self._store)
+        except (SerdeError, struct.error, LookupError, OverflowError, MemoryError) as error:
             raise ValueError(f'{name}: {error}') from error
+        return message
 
     def _plan(self, name: str) -> Convert | None:
         if name not in self._plans:
@@ -137,15 +147,17 @@ def _array_plan(base: str, length: int | None) -> Convert | None:
 
 
 def _byte(value: Any) -> int:
-    return value[0] if isinstance(value, bytes) else int(value)
+    # rosbags takes a byte as a signed number.
+    number = value[0] if isinstance(value, bytes) else int(value)
+    return number - 256 if number > 127 else number
 
 
 def _bytes(values: Any) -> Any:
     if isinstance(values, np.ndarray):
         return values
     if isinstance(values, bytes | bytearray):
-        return np.frombuffer(values, np.uint8)
-    return np.frombuffer(b''.join(values), np.uint8)
+        return np.frombuffer(values, np.int8)
+    return np.frombuffer(b''.join(values), np.int8)
 
 
 @functools.lru_cache(maxsize=1)

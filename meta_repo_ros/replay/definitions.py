@@ -148,14 +148,25 @@ class Types:
 
     def add(self, definition: Definition) -> bool:
         """Make ``definition`` known; False where it cannot be, with the reason in ``refused``."""
-        if definition.type in self.store.fielddefs:
-            return True
+        if definition.type in self.refused:
+            return False
         try:
-            self.store.register(parse(definition))  # type: ignore[arg-type]
-        except (TypesysError, SyntaxError, ValueError, KeyError, IndexError) as error:
+            if definition.type not in self.store.fielddefs:
+                self.store.register(parse(definition))  # type: ignore[arg-type]
+            self._require(definition.type)
+        except (TypesysError, SyntaxError, ValueError, LookupError) as error:
             self.refused[definition.type] = str(error)
             return False
         return True
+
+    def _require(self, type_name: str) -> None:
+        """Raise TypesysError where a type in ``type_name`` is not defined."""
+        if type_name not in self.store.fielddefs:
+            raise TypesysError(f'{type_name} is not defined')
+        for _, description in self.store.fielddefs[type_name][1]:
+            element = _element(description)
+            if element[0] == Nodetype.NAME:
+                self._require(str(element[1]))
 
     def hash(self, type_name: str) -> str:
         """Type hash computed from the definition."""

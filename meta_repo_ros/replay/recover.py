@@ -26,6 +26,9 @@ from meta_repo_ros.replay.definitions import Definition
 from meta_repo_ros.replay.errors import BagError
 
 _RECORD_LIMIT = 1 << 30  # a longer record is a broken length
+_SQLITE_HEADER = 100  # bytes
+_SMALLEST_PAGE = 512  # bytes
+_MISSES = 3000  # rows in sequence that cannot be read, before the rest is given up
 _ZSTD_MAGIC = b'\x28\xb5\x2f\xfd'
 _BROKEN = (
     McapError,
@@ -196,22 +199,64 @@ def _read_sqlite(path: Path, lost: list[str]) -> Iterator[_Item]:
         # SQLite rolls a killed transaction back when it opens the file: in a copy, not in place.
         copy = Path(folder) / path.name
         shutil.copy2(plain, copy)
-        for extra in ('-journal', '-wal'):
-            beside = path.with_name(path.name + extra)
-            if beside.exists():
-                shutil.copy2(beside, copy.with_name(copy.name + extra))
-        connection = sqlite3.connect(copy)
-        try:
-            topics = _sqlite_topics(connection)
-            query = 'SELECT topic_id,timestamp,data FROM messages ORDER BY id'
-            for number, stamp, data in connection.execute(query):
-                if number in topics:
-                    topic, profiles, definition = topics[number]
-                    yield _Item(topic, profiles, definition, stamp, stamp, bytes(data))
-        except sqlite3.Error as error:
-            lost.append(f'{path.name}: {error}')
-        finally:
-            connection.close()
+        logs = [path.with_name(path.name + suffix) for suffix in ('-journal', '-wal')]
+        for log in logs:
+            if log.exists():
+                shutil.copy2(log, copy.with_name(log.name))
+        if not any(log.exists() for log in logs):
+            _admit_truncation(copy, lost)
+        with contextlib.closing(sqlite3.connect(copy)) as connection:
+            try:
+                topics = _sqlite_topics(connection)
+                for number, stamp, data in _sqlite_rows(connection, path, lost):
+                    if number in topics:
+                        topic, profiles, definition = topics[number]
+                        yield _Item(topic, profiles, definition, stamp, stamp, bytes(data))
+            except sqlite3.Error as error:
+                lost.append(f'{path.name}: {error}')
+
+
+def _admit_truncation(path: Path, lost: list[str]) -> None:
+    """Write the pages that there are into the header; SQLite refuses a file with fewer."""
+    size = path.stat().st_size
+    with path.open('r+b') as file:
+        header = file.read(_SQLITE_HEADER)
+        if len(header) < _SQLITE_HEADER or not header.startswith(b'SQLite format 3'):
+            return
+        page = int.from_bytes(header[16:18], 'big')
+        page = 65536 if page == 1 else page
+        promised = int.from_bytes(header[28:32], 'big')
+        if page < _SMALLEST_PAGE or size // page >= promised:
+            return
+        lost.append(f'{path.name}: cut off at byte {size} of {promised * page}')
+        file.truncate(size // page * page)
+        file.seek(28)
+        file.write((size // page).to_bytes(4, 'big'))
+
+
+def _sqlite_rows(
+    connection: sqlite3.Connection, path: Path, lost: list[str]
+) -> Iterator[tuple[int, int, bytes]]:
+    """Rows in order; after a broken page one by one, as far as they can be found."""
+    last = 0
+    try:
+        query = 'SELECT id,topic_id,timestamp,data FROM messages ORDER BY id'
+        for last, number, stamp, data in connection.execute(query):
+            yield number, stamp, data
+    except sqlite3.Error as error:
+        lost.append(f'{path.name}: not all of what follows message {last} ({error})')
+    else:
+        return
+    missed = 0
+    while missed < _MISSES:
+        last += 1
+        missed += 1
+        with contextlib.suppress(sqlite3.Error):
+            query = 'SELECT topic_id,timestamp,data FROM messages WHERE id=?'
+            row = connection.execute(query, (last,)).fetchone()
+            if row is not None:
+                yield row
+                missed = 0
 
 
 def _sqlite_topics(
