@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of :mod:`benchmarks.hosts`: source, bare relay, sink, and a processor that idles.
+"""The processes of :mod:`benchmarks.hosts`: source, bare relay, idle processor, sink.
 
 The source stamps each message right before it publishes it; the last three digits of the stamp's
 nanoseconds are the sequence number modulo 1000, so that a hole is seen whatever lies in between.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ from geometry_msgs.msg import TwistWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from sensor_msgs.msg import FluidPressure, Imu, MagneticField, NavSatFix
+from sensor_msgs.msg import FluidPressure, Imu, MagneticField, NavSatFix, NavSatStatus
 
 from meta_repo_ros.core.processor import Output, Processor, Topic
 from meta_repo_ros.core.time import set_stamp, stamp_ns
-from meta_repo_ros.ros import qos
+from meta_repo_ros.ros import process, qos
+from meta_repo_ros.ros.host import ProcessorNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,6 +62,14 @@ def relay() -> None:
     publisher = node.create_publisher(Imu, OUTPUT.name, qos.profile(OUTPUT.qos))
     node.create_subscription(Imu, INPUT.name, publisher.publish, qos.profile(INPUT.qos))
     rclpy.spin(node)
+
+
+def idle(ros: Sequence[str]) -> int:
+    """The host around :class:`Idle`, in a container's loop."""
+    stop: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _frame: stop.append(received))
+    return process.run([lambda: ProcessorNode(Idle)], ros, stop, autostart=True)
 
 
 def sink(lanes: Sequence[str]) -> None:
@@ -119,7 +129,8 @@ def source(lanes: Sequence[str], rate: int, duration: float) -> None:
             if wait > 0:
                 time.sleep(wait)
             stamp = time.time_ns()
-            set_stamp(message.header.stamp, stamp - stamp % 1000 + number % 1000)
+            stamp += number % 1000 - stamp % 1000
+            set_stamp(message.header.stamp, stamp)
             publisher.publish(message)
             if number % (rate // _SLOW_HZ) == 0:
                 slow[index](stamp)
@@ -142,6 +153,7 @@ def _slow_sensors(node: Node, lane: str) -> Callable[[int], None]:
     """What a filter needs to start, at 10 Hz."""
     fix = NavSatFix(latitude=47.0, longitude=8.0, altitude=500.0)
     fix.position_covariance_type = NavSatFix.COVARIANCE_TYPE_DIAGONAL_KNOWN
+    fix.status.status = NavSatStatus.STATUS_FIX
     velocity = TwistWithCovarianceStamped()
     field = MagneticField()
     field.magnetic_field.x, field.magnetic_field.z = 21e-6, -43e-6
@@ -174,11 +186,13 @@ def _slow_sensors(node: Node, lane: str) -> Callable[[int], None]:
 def main() -> None:
     """``python -m benchmarks.host_roles ROLE [LANE...]``."""
     parser = argparse.ArgumentParser()
-    parser.add_argument('role', choices=('relay', 'sink', 'source'))
+    parser.add_argument('role', choices=('relay', 'idle', 'sink', 'source'))
     parser.add_argument('lanes', nargs='*')
     parser.add_argument('--rate', type=int, default=200)
     parser.add_argument('--duration', type=float, default=20.0)
     arguments, ros = parser.parse_known_args()
+    if arguments.role == 'idle':
+        sys.exit(idle(ros))
     rclpy.init(args=ros)
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         if arguments.role == 'relay':

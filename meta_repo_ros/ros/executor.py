@@ -7,8 +7,9 @@ about thirty entities, nearly all of them services and QoS events that stay sile
 each message pays for all of them.
 
 Here the wait set holds subscriptions, timers, clients and guard conditions, is rebuilt only when
-an entity comes or goes, and callbacks are called directly. Services and QoS events are looked at
-every ``SLOW_PERIOD_NS``, which bounds their latency. Coroutines still work, as tasks.
+an entity comes or goes, and callbacks are called directly. Services are looked at every
+``SLOW_PERIOD_NS``, which bounds their latency, QoS events twice a second. Coroutines still work, as
+tasks.
 
 Use from one thread. Entities are created and destroyed in that thread.
 """
@@ -20,10 +21,12 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from rclpy.event_handler import EventHandler
 from rclpy.executors import Executor, ExternalShutdownException
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.subscription import Subscription
 from rclpy.task import Task
+from rclpy.waitable import NumberOfEntities
 
 if TYPE_CHECKING:
     from rclpy.client import Client
@@ -34,7 +37,8 @@ if TYPE_CHECKING:
     from rclpy.waitable import Waitable
 
 SLOW_PERIOD_NS = 50_000_000
-"""Services and QoS events are looked at this often (ns)."""
+"""Services are looked at this often (ns), QoS events every tenth time."""
+_EVENT_ROUNDS = 10
 _FOREVER_NS = 1 << 62
 
 
@@ -54,6 +58,9 @@ class DataExecutor(Executor):
         self._ready_tasks: list[Task[Any]] = []
         self._fast_set: Any = None
         self._slow_set: Any = None
+        self._event_set: Any = None
+        self._events: list[EventHandler] = []
+        self._slow_rounds = 0
         self._next_slow_ns = 0
 
     # -- what rclpy calls ------------------------------------------------------------------------
@@ -83,7 +90,7 @@ class DataExecutor(Executor):
     def shutdown(self, timeout_sec: float | None = None) -> bool:
         """Let go of all entities."""
         self._handles.close()
-        self._fast_set = self._slow_set = None
+        self._fast_set = self._slow_set = self._event_set = None
         self._stale = True
         return bool(super().shutdown(timeout_sec))
 
@@ -160,25 +167,36 @@ class DataExecutor(Executor):
     def _run_slow(self) -> bool:
         if self._stale:
             self._collect()
-        wait_set = self._slow_set
-        if wait_set is None:
+        ran = self._poll(self._slow_set, self._services, self._waitables)
+        self._slow_rounds += 1
+        if self._slow_rounds % _EVENT_ROUNDS == 0 and not self._stale:
+            ran = self._poll(self._event_set, {}, self._events) or ran
+        return ran
+
+    def _poll(
+        self, wait_set: Any, services: dict[int, Service[Any, Any]], waitables: list[Waitable[Any]]
+    ) -> bool:
+        if not services and not waitables:
             return False
         wait_set.clear_entities()
-        for service in self._services.values():
+        for service in services.values():
             wait_set.add_service(service.handle)
-        for waitable in self._waitables:
+        for waitable in waitables:
             waitable.add_to_wait_set(wait_set)
         wait_set.wait(0)
-        ran = False
-        ready = [w for w in self._waitables if w.is_ready(wait_set)]
-        for pointer in wait_set.get_ready_entities('service'):
-            self._run_service(self._services[pointer])
-            ran = True
-            if self._stale:
-                return True
+        ready = [w for w in waitables if w.is_ready(wait_set)]
         for waitable in ready:
             self.create_task(waitable.execute, waitable.take_data())
-            ran = True
+        ran = bool(ready)
+        if services:
+            for pointer in wait_set.get_ready_entities('service'):
+                service_ready = services.get(pointer)
+                if service_ready is None:  # a waitable's own
+                    continue
+                ran = True
+                self._run_service(service_ready)
+                if self._stale:
+                    break
         return ran
 
     def _collect(self) -> None:
@@ -193,22 +211,31 @@ class DataExecutor(Executor):
         self._services = hold(s for n in nodes for s in n.services)
         guards = [g for n in nodes for g in n.guards]
         self._guards = hold([*guards, *filter(None, (self._guard, self._sigint_gc))])
-        self._waitables = []
-        events = 0
-        for node in nodes:
-            for waitable in node.waitables:
-                try:
-                    self._handles.enter_context(waitable)
-                except _rclpy.InvalidHandle:
-                    continue
+        self._waitables, self._events = [], []
+        entities = NumberOfEntities(num_services=len(self._services))
+        for waitable in (w for n in nodes for w in n.waitables):
+            try:
+                self._handles.enter_context(waitable)
+            except _rclpy.InvalidHandle:
+                continue
+            if isinstance(waitable, EventHandler):
+                self._events.append(waitable)
+            else:
                 self._waitables.append(waitable)
-                events += waitable.get_num_entities().num_events
+                entities += waitable.get_num_entities()
         context = self._context.handle
         sizes = (len(self._data), len(self._guards), len(self._timers), len(self._clients))
         self._fast_set = _rclpy.WaitSet(*sizes, 0, 0, context)
-        self._slow_set = None
-        if self._services or self._waitables:
-            self._slow_set = _rclpy.WaitSet(0, 0, 0, 0, len(self._services), events, context)
+        self._slow_set = _rclpy.WaitSet(
+            entities.num_subscriptions,
+            entities.num_guard_conditions,
+            entities.num_timers,
+            entities.num_clients,
+            entities.num_services,
+            entities.num_events,
+            context,
+        )
+        self._event_set = _rclpy.WaitSet(0, 0, 0, 0, 0, len(self._events), context)
 
     def _hold(self, entities: Any) -> dict[int, Any]:
         held = {}

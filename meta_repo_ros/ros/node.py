@@ -17,6 +17,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import JumpThreshold
 from rclpy.duration import Duration
 from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
@@ -29,7 +30,7 @@ from rclpy.time_source import TimeSource
 from meta_repo_ros.core.processor import Diagnostic, Level, Topic
 from meta_repo_ros.ros import clock, diagnostics, qos
 from meta_repo_ros.ros.heartbeat import Reporter
-from meta_repo_ros.ros.parameters import NodeParameters
+from meta_repo_ros.ros.parameters import START_SERVICES, NodeParameters
 from meta_repo_ros.ros.statistics import NodeStatistics
 from meta_repo_ros.ros.types import message_class
 
@@ -44,7 +45,9 @@ if TYPE_CHECKING:
 
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 _FAILURE = TransitionCallbackReturn.FAILURE
-_PARAMETER_SERVICES = 'start_parameter_services'
+_START_SERVICES_DESCRIPTOR = ParameterDescriptor(
+    description='Whether parameters can be read and changed from outside.', read_only=True
+)
 
 
 class ManagedNode(LifecycleNode):
@@ -89,7 +92,9 @@ class ManagedNode(LifecycleNode):
         self._own_publishers: list[Publisher[Any]] = []
         self._own_subscriptions: list[Subscription[Any]] = []
         self._own_timers: list[Timer] = []
-        self._services_wanted = self.declare_parameter(_PARAMETER_SERVICES, value=True).value
+        self._services_wanted = self.declare_parameter(
+            START_SERVICES, True, _START_SERVICES_DESCRIPTOR
+        ).value
         if self._services_wanted:
             self._parameter_services = ParameterService(self)
         self._node_parameters = NodeParameters(

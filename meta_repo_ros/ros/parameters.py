@@ -41,8 +41,9 @@ _ARRAY = {
     float: Parameter.Type.DOUBLE_ARRAY,
     str: Parameter.Type.STRING_ARRAY,
 }
-# declared by rclpy itself on every node
-_BUILT_IN = ('use_sim_time', 'start_type_description_service', 'qos_overrides.')
+START_SERVICES = 'start_parameter_services'
+# declared by rclpy or by the base node on every node
+_BUILT_IN = ('use_sim_time', 'start_type_description_service', 'qos_overrides.', START_SERVICES)
 
 
 def descriptor(spec: ParameterSpec) -> ParameterDescriptor:

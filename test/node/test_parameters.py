@@ -128,3 +128,4 @@ def test_parameter_services_can_be_switched_off(graph: Any) -> None:
     names = [service.srv_name for service in node.services]
     assert not any('parameter' in name for name in names)
     assert any('change_state' in name for name in names)
+    assert not node._node_parameters.unknown

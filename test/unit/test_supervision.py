@@ -128,3 +128,14 @@ def test_a_repeated_call_that_is_refused_after_the_first_was_obeyed_is_no_refusa
     assert supervision.finish(third, success=False, now_ns=2 * S) != ''
     supervision.beat('1.1', {'a': 'active'}, 3 * S)
     assert supervision.problems() == []
+
+
+def test_without_reconnection_a_node_that_comes_back_is_left_out_until_asked() -> None:
+    supervision = _supervision('a', reconnect=False)
+    supervision.beat('1.1', {'a': 'active'}, 0)
+    supervision.check(5 * S)
+    supervision.beat('2.2', {'a': 'unconfigured'}, 6 * S)
+    assert supervision.next_step(Target.ACTIVE, 6 * S) is None
+    assert supervision.problems() == ['a came back and is left out']
+    supervision.retry()
+    assert supervision.next_step(Target.ACTIVE, 6 * S) == ('a', Step.CONFIGURE)
