@@ -130,7 +130,11 @@ class AttitudeFilter(Propagation):
             count.take(1.0, samples)
             return
         rows = np.zeros((1, SIZE))
-        rows[0, TILT_X], rows[0, TILT_Y] = -mz * mx / h2, -mz * my / h2
+        # the lever of tilt, with the expected direction: with the measured one the gain would
+        # share its noise with the innovation, and their product has a mean
+        lever = -mz / math.sqrt(h2)
+        rows[0, TILT_X] = lever * math.sin(s.field.declination)
+        rows[0, TILT_Y] = lever * math.cos(s.field.declination)
         rows[0, HEADING], rows[0, DEVIATION] = 1.0, -1.0
         expected = float((rows @ s.covariance @ rows.T)[0, 0]) + noise
         if z * z > self._heading_gate * expected:

@@ -64,6 +64,7 @@ class AttitudeFusion(Processor):
         self._open_window()
         self._refused: dict[str, Counter[str]] = {s: Counter() for s in _SENSORS.values()}
         self._reported: dict[str, int] = {}
+        self._published = 0  # newest stamp given out, ns
         self._rate_covariance = read.CovarianceReader()
         self._force_covariance = read.CovarianceReader()
         self._field_covariance = read.CovarianceReader()
@@ -97,10 +98,9 @@ class AttitudeFusion(Processor):
             return ()
         self.window.settle()
         state = self.filter.state
-        if topic != IMU or arrival is not Arrival.IN_ORDER or not state.aligned:
-            return ()
-        if state.stamp != valid:  # a repeated stamp, or not usable
-            return ()
+        if topic != IMU or not state.aligned or not self._published < valid == state.stamp:
+            return ()  # a late or repeated sample improves what comes next
+        self._published = valid
         return (Output('imu/data', self._output(message, sample)),)
 
     def _check_stamp(self, message: Any, now: int) -> int:

@@ -309,7 +309,11 @@ class Propagation:
         a, b, c, bx, by, bz, vx, vy, d, fx, fy, fz = (gain @ z).tolist()
         s.orientation = rot.multiply(rot.exp((a, b, c)), s.orientation)
         s.bias = (s.bias[0] + bx, s.bias[1] + by, s.bias[2] + bz)
-        s.velocity = (s.velocity[0] + vx, s.velocity[1] + vy)
+        x, y = s.velocity
+        if not s.aided:
+            # this velocity came about in the frame of the old heading: it turns along
+            x, y = x - c * y, y + c * x
+        s.velocity = (x + vx, y + vy)
         s.deviation += d
         s.force_bias = (s.force_bias[0] + fx, s.force_bias[1] + fy, s.force_bias[2] + fz)
         return float(z @ inverse @ z)
