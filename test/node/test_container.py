@@ -7,7 +7,10 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from nav_msgs.msg import Odometry
 from sensor_msgs.msg import Imu
+
+from meta_repo_ros.ros import tf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +66,28 @@ def test_a_wrong_command_line_is_explained(
     assert program.wait() == code
     assert said in program.output
     assert 'Traceback' not in program.output
+
+
+@pytest.mark.skipif(tf.available(), reason='tf2_msgs is installed here')
+def test_tf_says_what_it_needs_where_it_cannot_run(container: Callable[..., Any]) -> None:
+    program = container('odometry_to_tf')
+    assert program.wait() == 1
+    assert 'odometry_to_tf needs the package tf2_msgs' in program.output
+    assert 'Traceback' not in program.output
+
+
+def test_odometry_becomes_the_transform_of_its_frames() -> None:
+    odometry = Odometry(child_frame_id='base_link')
+    odometry.header.frame_id = 'odom'
+    odometry.header.stamp.sec = 3
+    odometry.pose.pose.position.x, odometry.pose.pose.position.z = 1.0, 2.0
+    odometry.pose.pose.orientation.z, odometry.pose.pose.orientation.w = 0.6, 0.8
+    transform = tf.from_odometry(odometry)
+    assert (transform.header.frame_id, transform.child_frame_id) == ('odom', 'base_link')
+    assert transform.header.stamp.sec == 3
+    assert transform.transform.translation.x == 1.0
+    assert transform.transform.translation.z == 2.0
+    assert transform.transform.rotation == odometry.pose.pose.orientation
 
 
 def test_list_names_the_registered_nodes(container: Callable[..., Any]) -> None:
