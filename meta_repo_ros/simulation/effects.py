@@ -78,7 +78,7 @@ class ForcePulse(Effect):
 class VibrationParameters:
     """Shaking at the speed of the rotors."""
 
-    amplitude: float = parameter(1.0, 'Amplitude over weight, in hundredths.', minimum=0.0)
+    amplitude: float = parameter(0.01, 'Amplitude over weight.', minimum=0.0)
     order: float = parameter(1.0, 'Multiple of the first rotor`s speed.', minimum=0.1, maximum=16.0)
 
 
@@ -101,7 +101,7 @@ class Vibration(Effect):
         speed = state.rotor_speed[0] if state.rotor_speed else 0.0
         self._phase += p.order * speed * (state.time - self._last)
         self._last = state.time
-        push = 0.01 * p.amplitude * state.mass * 9.80665 * math.sin(self._phase)
+        push = p.amplitude * state.mass * 9.80665 * math.sin(self._phase)
         return Wrench((0.0, 0.0, push))
 
 

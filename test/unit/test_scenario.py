@@ -12,6 +12,7 @@ from meta_repo_ros.core.time import stamp_ns
 from meta_repo_ros.simulation.library import find_scenario, shipped
 from meta_repo_ros.simulation.scenario import ScenarioError, load_scenario
 from meta_repo_ros.simulation.simulator import Simulator
+from meta_repo_ros.simulation.tables import written
 
 GOOD = """\
 aircraft: c172
@@ -141,3 +142,8 @@ def test_frozen_sensor_repeats_itself_with_new_stamps(tmp_path: Path) -> None:
               if 3.0 <= (t - start) * 1e-9 < 5.0}  # fmt: skip
     assert len(frozen) == 1
     assert len({m.fluid_pressure for m in messages}) > 50
+
+
+def test_documented_parameters_are_the_declared_ones() -> None:
+    page = (Path(__file__).resolve().parents[2] / 'docs' / 'simulation.md').read_text()
+    assert written(page) == page, 'python -m meta_repo_ros.simulation.tables docs/simulation.md'
