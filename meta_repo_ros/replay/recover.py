@@ -241,8 +241,9 @@ def _sqlite_rows(
     last = 0
     try:
         query = 'SELECT id,topic_id,timestamp,data FROM messages ORDER BY id'
-        for last, number, stamp, data in connection.execute(query):
-            yield number, stamp, data
+        for row in connection.execute(query):
+            last = row[0]
+            yield row[1:]
     except sqlite3.Error as error:
         lost.append(f'{path.name}: not all of what follows message {last} ({error})')
     else:

@@ -94,7 +94,7 @@ def test_a_broken_chunk_costs_itself_alone(tmp_path: Path) -> None:
     assert len(result.lost) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_no_damage_gives_anything_but_a_bag_error(bag: Path, data: st.DataObject) -> None:
     place = bag.parent / 'damaged'

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
+from scipy.io.matlab import MatReadError
 from std_msgs.msg import Bool
 
 from meta_repo_ros.replay.importers import RecordingError, streams
@@ -54,7 +55,7 @@ def read_trial(path: Path | str) -> Trial:
     """
     try:
         content = scipy.io.loadmat(path, squeeze_me=True)
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+    except (OSError, ValueError, TypeError, NotImplementedError, MatReadError) as error:
         raise RecordingError(f'{path}: not a MATLAB file ({error})') from error
     missing = [name for name in _FIELDS if name not in content]
     if missing:
