@@ -220,7 +220,7 @@ class BagReader:
     @property
     def storage(self) -> str:
         """``mcap`` or ``sqlite3``."""
-        return 'mcap' if any(path.suffix == '.mcap' for path in self.files) else 'sqlite3'
+        return 'mcap' if any('.mcap' in path.suffixes for path in self.files) else 'sqlite3'
 
     @property
     def compression(self) -> str:

@@ -116,7 +116,6 @@ class BagWriter:
         self._chunk_bytes = chunk_bytes
         self._custom = dict(custom_data or {})
         self._topics: dict[str, _Topic] = {}
-        self._total = _Span()
         self._files: list[tuple[str, _Span]] = []
         self._file: StorageFile | None = None
         self._closed = False
@@ -154,7 +153,7 @@ class BagWriter:
     @property
     def message_count(self) -> int:
         """Messages written so far."""
-        return self._total.count
+        return sum(span.count for _, span in self._files)
 
     @property
     def size(self) -> int:
@@ -245,7 +244,6 @@ class BagWriter:
         published = receive_ns if publish_ns is None else publish_ns
         self._file.write(entry.number, receive_ns, published, data)
         entry.count += 1
-        self._total.add(receive_ns)
         self._files[-1][1].add(receive_ns)
         if self._file.backlog:
             self._commit()
@@ -340,7 +338,7 @@ class BagWriter:
             ) from error
         raise BagFullError(
             self.path,
-            f'{reason}; recording stopped after {self._total.count} messages, the bag is complete',
+            f'{reason}; recording stopped after {self.message_count} messages, the bag is complete',
             'make room before you record again',
         ) from error
 
@@ -372,6 +370,10 @@ class BagWriter:
         path.unlink()
         self._files[-1] = (target.name, self._files[-1][1])
 
+    def _total(self) -> _Span:
+        spans = [span for _, span in self._files]
+        return _Span(min(s.start for s in spans), max(s.end for s in spans), self.message_count)
+
     def _metadata(self) -> dict[str, Any]:
         topics = [
             {
@@ -389,7 +391,7 @@ class BagWriter:
         return {
             'version': METADATA_VERSION,
             'storage_identifier': self.storage,
-            **self._total.as_dict(),
+            **self._total().as_dict(),
             'topics_with_message_count': topics,
             'compression_format': 'zstd' if self._mode else '',
             'compression_mode': self._mode,

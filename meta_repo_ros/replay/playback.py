@@ -105,6 +105,11 @@ class Playback:
         self._anchor(self.bag_time_ns())
         self.rate = rate
 
+    def leave_out(self, topic: str) -> None:
+        """Play ``topic`` no more; for a playback that has not begun, or stands."""
+        self._topics -= {topic}
+        self._go_to(self._anchor_bag)
+
     def rewind(self) -> None:
         """Go to where playing began."""
         self._go_to(self._begin)

@@ -329,11 +329,24 @@ class BagPlayer(ManagedNode):
             self.get_logger().warning(
                 f'nobody listens to {", ".join(missing)}; playing nevertheless'
             )
+        self._yield_topics()
         self._started = True
         self.playback.release()
         self._tick_clock()
         self._publish_latched()
         return True
+
+    def _yield_topics(self) -> None:
+        """Leave out what another node has begun to publish since configure."""
+        if not self.parameters.skip_published:
+            return
+        for topic in list(self._publishers_by_topic):
+            if self.count_publishers(absolute(topic)) > 1:
+                publisher = self._publishers_by_topic.pop(topic)
+                self._own_publishers.remove(publisher)
+                self.destroy_publisher(publisher)
+                self.playback.leave_out(topic)
+                self._leave_out(topic, 'another node publishes it')
 
     def _publish(self, message: RawMessage) -> None:
         if self._clock is not None and self.parameters.clock == 'message':

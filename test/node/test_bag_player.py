@@ -148,13 +148,22 @@ def test_loop_jumps_back_and_offset_keeps_what_is_latched(graph: Any, bag: Path)
     assert len(samples) <= count + 1
 
 
-def test_topics_that_others_publish_are_left_out(graph: Any, bag: Path) -> None:
-    ours = graph.node.create_publisher(Odometry, 'odometry', qos.profile('STATE'))
+@pytest.mark.parametrize('late', [False, True])
+def test_topics_that_others_publish_are_left_out(graph: Any, bag: Path, late: bool) -> None:
     probe = graph.collect(Odometry, 'odometry')
-    samples = graph.collect(Imu, 'imu/data_raw', 'STREAM')
+    wanted = ['imu/data_raw', 'origin']
+    if late:
+        node = play(graph, bag, wait_for=wanted, wait_timeout=0.0, rate=10.0)
+    ours = graph.node.create_publisher(Odometry, 'odometry', qos.profile('STATE'))
     graph.spin_until(lambda: ours.get_subscription_count() == 1, 'matched')
-    node = play(graph, bag, wait_for=['imu/data_raw'], rate=10.0)
+    if not late:
+        node = play(graph, bag, wait_for=wanted, wait_timeout=0.0, rate=10.0)
+    samples = graph.collect(Imu, 'imu/data_raw', 'STREAM')
+    graph.spin_for(0.1)
+    assert not samples
+    origins = graph.collect(NavSatFix, 'origin', 'LATCHED')
     graph.spin_until(lambda: node.playback.finished and len(samples) == COUNT, 'the end')
+    assert origins
     assert not probe
 
 

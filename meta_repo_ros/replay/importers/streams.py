@@ -53,7 +53,8 @@ class Stream:
     Attributes:
         topic: where they go.
         stamps: (n,) time of validity, ns.
-        make: gives message ``i``; its header is filled in where it has one.
+        make: gives message ``i``, in the same object each time, since it is written at once; its
+            header is filled in where it has one.
         frame_id: of the header.
         received: (n,) receive time, ns; None for the stamp and the declared latency.
     """
@@ -121,10 +122,10 @@ def write_streams(
 
 def imu(angular_rate: Floats, specific_force: Floats) -> Callable[[int], Imu]:
     """Raw IMU messages of (n, 3) rad/s and (n, 3) m/s2; orientation and covariances unknown."""
+    message = Imu()
+    message.orientation_covariance[0] = -1.0
 
     def make(i: int) -> Imu:
-        message = Imu()
-        message.orientation_covariance[0] = -1.0
         _set(message.angular_velocity, angular_rate[i])
         _set(message.linear_acceleration, specific_force[i])
         return message
@@ -134,9 +135,9 @@ def imu(angular_rate: Floats, specific_force: Floats) -> Callable[[int], Imu]:
 
 def magnetometer(field: Floats) -> Callable[[int], MagneticField]:
     """Magnetic field messages of (n, 3) T; covariance unknown."""
+    message = MagneticField()
 
     def make(i: int) -> MagneticField:
-        message = MagneticField()
         _set(message.magnetic_field, field[i])
         return message
 
@@ -154,9 +155,9 @@ def fix(
         kind: a COVARIANCE_TYPE of NavSatFix.
         status: (n,) STATUS of NavSatStatus.
     """
+    message = NavSatFix(position_covariance_type=kind)
 
     def make(i: int) -> NavSatFix:
-        message = NavSatFix(position_covariance_type=kind)
         message.latitude, message.longitude, message.altitude = map(float, place[i])
         message.position_covariance = covariance[i].ravel()
         message.status.status = int(status[i])
@@ -168,9 +169,9 @@ def fix(
 
 def velocity(vector: Floats, covariance: Floats) -> Callable[[int], TwistWithCovarianceStamped]:
     """Velocities of (n, 3) m/s and (n, 3, 3) m2/s2, ENU; angular part unknown (-1)."""
+    message = TwistWithCovarianceStamped()
 
     def make(i: int) -> TwistWithCovarianceStamped:
-        message = TwistWithCovarianceStamped()
         _set(message.twist.twist.linear, vector[i])
         message.twist.covariance = _block(covariance[i])
         return message
@@ -185,9 +186,9 @@ def pressure(pascal: Floats) -> Callable[[int], FluidPressure]:
 
 def attitude(quaternion: Floats) -> Callable[[int], QuaternionStamped]:
     """Attitudes of (n, 4) x y z w, body to ENU."""
+    message = QuaternionStamped()
 
     def make(i: int) -> QuaternionStamped:
-        message = QuaternionStamped()
         q = message.quaternion
         q.x, q.y, q.z, q.w = map(float, quaternion[i])
         return message
@@ -202,9 +203,9 @@ def odometry(
 
     The child frame is the antenna with axes parallel to ENU, so that the twist stays in ENU.
     """
+    message = Odometry(child_frame_id='gnss_antenna')
 
     def make(i: int) -> Odometry:
-        message = Odometry(child_frame_id='gnss_antenna')
         _set(message.pose.pose.position, position[i])
         message.pose.covariance = _block(covariance[i])
         _set(message.twist.twist.linear, speed[i])
