@@ -12,13 +12,14 @@ from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu, NavSatFix
 
-from meta_repo_ros.control.processor import to_message
+from meta_repo_ros.control.processor import SetpointArbiter, to_message
 from meta_repo_ros.control.setpoints import Command, Setpoint, Source
 from meta_repo_ros.core.processor import Level
 from meta_repo_ros.core.time import stamp_ns
 from meta_repo_ros.msg import Setpoint as SetpointMessage
 from meta_repo_ros.ros import qos
 from meta_repo_ros.ros.flight_simulator import FlightSimulator
+from meta_repo_ros.ros.host import ProcessorNode
 
 HOVER = 'aircraft: f450\nduration: 1.0\nseed: 3\n'
 START = 1_782_043_200 * 10**9
@@ -142,6 +143,30 @@ def test_a_schedule_that_cannot_be_kept_is_said(graph: Any, tmp_path: Path) -> N
     graph.spin_until(behind, 'warning')
     node.set_parameters([Parameter('rate', value=1.0)])
     graph.spin_until(lambda: node.diagnostics(0)[0].level is Level.OK, 'schedule kept')
+
+
+def test_a_request_reaches_the_aircraft_through_the_arbiter(graph: Any, tmp_path: Path) -> None:
+    simulator = _node(graph, tmp_path)
+    arbiter = graph.add(
+        ProcessorNode(SetpointArbiter, parameter_overrides=[Parameter('use_sim_time', value=True)])
+    )
+    for node in (arbiter, simulator):
+        node.trigger_configure()
+        node.trigger_activate()
+    publisher = graph.publisher(SetpointMessage, 'setpoint/request', 'EVENT')
+
+    def send(source: Source, sender: str) -> str:
+        command = Command(velocity=(0.0, 0.0, 1.0))
+        stamp = arbiter.now_ns()
+        publisher.publish(to_message(Setpoint(stamp, 500_000_000, source, sender, command)))
+        return str(simulator.simulator.commanded_by)
+
+    graph.spin_until(lambda: send(Source.OPERATOR, 'pilot') == 'operator: pilot', 'operator')
+    graph.spin_until(lambda: send(Source.RECOVERY, 'shield') == 'recovery: shield', 'recovery')
+    send(Source.OPERATOR, 'pilot')
+    graph.spin_until(lambda: simulator.simulator.commanded_by != 'recovery: shield', 'expiry')
+    graph.spin_until(lambda: simulator.simulator.commanded_by == 'scenario', 'silence')
+    assert arbiter.processor.diagnostics(arbiter.now_ns())[0].message.startswith('nobody commands')
 
 
 @pytest.mark.parametrize(
