@@ -275,7 +275,7 @@ class Navigation:
         if self.constraints is not None:
             self.constraints.apply(stamp, dt, rate, force, self.filter)
 
-    def _advance(self, stamp: int) -> bool:
+    def advance(self, stamp: int) -> bool:
         """Move the state to a measurement between two samples; False where it cannot be moved."""
         assert self.filter is not None  # noqa: S101
         ahead = (stamp - self._time) / NANOSECONDS
@@ -304,7 +304,8 @@ class Navigation:
             self.parameters.barometer.bias_walk, i.gyro_scale_sigma, i.accel_scale_sigma,
         )  # fmt: skip
 
-    def _start(self, stamp: int, fix: Fix, aligned: Aligned) -> None:
+    def start(self, stamp: int, fix: Fix, aligned: Aligned) -> None:
+        """Begin to filter at ``stamp`` from an alignment and a fix."""
         assert self.frame is not None  # noqa: S101
         p = self.parameters
         i, g = p.imu, p.gnss
@@ -342,9 +343,9 @@ class Navigation:
         if f is None:
             aligned = self.alignment.solve(stamp, self.frame, self._ecef_to_enu, self._declination)
             if aligned is not None:
-                self._start(stamp, fix, aligned)
+                self.start(stamp, fix, aligned)
             return
-        if not self._advance(stamp):
+        if not self.advance(stamp):
             return
         g, gate = self.parameters.gnss, self.gates[_POSITION_NAME]
         measured = self.frame.to_enu(fix.latitude, fix.longitude, fix.altitude)
@@ -412,7 +413,7 @@ class Navigation:
         if f is None:
             self.alignment.add_velocity(stamp, gnss.velocity, gnss.covariance)
             return
-        if not self._advance(stamp):
+        if not self.advance(stamp):
             return
         g, gate = self.parameters.gnss, self.gates[_VELOCITY_NAME]
         if self.stuck or self._held_back(stamp):
@@ -467,7 +468,7 @@ class Navigation:
         period = self.parameters.barometer.period
         if f is None or frame is None or not self._is_due('barometer', stamp, period):
             return
-        if not self._advance(stamp):
+        if not self.advance(stamp):
             return
         east, north, _ = f.position
         predicted = frame.height(*f.position) + f.baro_bias
@@ -486,7 +487,7 @@ class Navigation:
         if f is None:
             self.alignment.add_star(star.attitude, star.covariance)
             return
-        if not self._advance(stamp):
+        if not self.advance(stamp):
             return
         measured = multiply(self._ecef_to_enu, star.attitude)
         innovation = np.array(log(multiply(measured, conjugate(f.attitude))))
@@ -500,7 +501,7 @@ class Navigation:
 
     def _take_celestial(self, stamp: int, fix: CelestialPosition) -> None:
         f, frame = self.filter, self.frame
-        if f is None or frame is None or not self._advance(stamp):
+        if f is None or frame is None or not self.advance(stamp):
             return
         flat = math.isnan(fix.altitude)
         height = frame.height(*f.position) if flat else fix.altitude
@@ -523,7 +524,7 @@ class Navigation:
         heading = self.parameters.heading
         if heading.use != 'always' or not self._is_due('heading', stamp, heading.period):
             return
-        if not self._advance(stamp):
+        if not self.advance(stamp):
             return
         x, y, z = rotate(f.attitude, field.field)
         level = math.hypot(x, y)
