@@ -110,10 +110,10 @@ def _entry_points() -> str:
 
 def _round_trip(timeout: float) -> str:
     """Send a setpoint to a second process, which sends it back."""
-    import rclpy  # noqa: PLC0415 - ROS only where it is used
-    from rclpy.executors import SingleThreadedExecutor  # noqa: PLC0415
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
 
-    from meta_repo_ros.msg import Setpoint  # noqa: PLC0415
+    from meta_repo_ros.msg import Setpoint
 
     topic = f'meta_repo_ros_verify_{os.getpid()}'
     answers: list[Any] = []
@@ -151,10 +151,10 @@ def _round_trip(timeout: float) -> str:
 
 def answer(topic: str, timeout: float) -> None:
     """Send back what arrives; run in the second process until it is killed or ``timeout`` (s)."""
-    import rclpy  # noqa: PLC0415 - ROS only where it is used
-    from rclpy.executors import SingleThreadedExecutor  # noqa: PLC0415
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
 
-    from meta_repo_ros.msg import Setpoint  # noqa: PLC0415
+    from meta_repo_ros.msg import Setpoint
 
     with rclpy.init():
         node = rclpy.create_node('meta_repo_ros_verify_answer')

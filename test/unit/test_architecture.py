@@ -27,10 +27,14 @@ ARROWS = {
     'simulation': {'core', 'control'},
     'replay': {'core'},
     'reporting': {'core', 'replay'},
+    'visualization': {'core'},
     'arguments': set(),
     'environment': set(),
     'graph': {'core', 'arguments'},
-    'ros': {'core', 'control', 'fusion', 'graph', 'replay', 'reporting', 'simulation'},
+    'ros': {
+        *('core', 'control', 'fusion', 'graph', 'replay', 'reporting', 'simulation'),
+        'visualization',
+    },
     'run': {'graph', 'arguments', 'environment'},
     'run_background': {'graph', 'run'},
     'launching': {'graph', 'arguments', 'environment'},
@@ -41,8 +45,9 @@ MAY_IMPORT_ROS = ('ros', 'commands', 'launching.py')
 MESSAGES_IN = {
     'core': (),
     'control': ('processor',),
-    'fusion': ('processor',),
+    'fusion': ('processor', 'navigation_input'),
     'simulation': ('sensors', 'processor', 'messages'),
+    'visualization': ('processor',),
     'graph': (),
     'arguments': (),
 }
