@@ -22,6 +22,7 @@ from geometry_msgs.msg import TwistWithCovarianceStamped
 from nav_msgs.msg import Odometry
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import FluidPressure, Imu, MagneticField, NavSatFix, NavSatStatus
 
 from meta_repo_ros.core.processor import Output, Processor, Topic
@@ -90,8 +91,16 @@ def sink(lanes: Sequence[str]) -> None:
             _taker(*arrivals[namespace]),
             qos.profile('STREAM'),
         )
-    print('ready', flush=True)
-    with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
+    # rclpy's own handling of SIGTERM sometimes leaves its wait asleep for ever
+    stop: list[int] = []
+    signal.signal(signal.SIGTERM, lambda received, _frame: stop.append(received))
+
+    def look() -> None:
+        if stop:
+            raise SystemExit
+
+    node.create_timer(0.25, look)
+    with contextlib.suppress(SystemExit):
         rclpy.spin(node)
     json.dump({lane: {'stamp': s, 'delay': d} for lane, (s, d) in arrivals.items()}, sys.stdout)
 
@@ -193,7 +202,11 @@ def main() -> None:
     arguments, ros = parser.parse_known_args()
     if arguments.role == 'idle':
         sys.exit(idle(ros))
-    rclpy.init(args=ros)
+    own = arguments.role == 'sink'
+    rclpy.init(
+        args=ros,
+        signal_handler_options=SignalHandlerOptions.NO if own else SignalHandlerOptions.ALL,
+    )
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         if arguments.role == 'relay':
             relay()

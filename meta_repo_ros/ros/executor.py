@@ -8,7 +8,8 @@ each message pays for all of them.
 
 Here the wait set holds subscriptions, timers, clients and guard conditions, is rebuilt only when
 an entity comes or goes, and callbacks are called directly. Services are looked at every
-``SLOW_PERIOD_NS``, which bounds their latency, QoS events twice a second. Coroutines still work, as
+``SLOW_PERIOD_NS``, which bounds their latency, QoS events twice a second. Messages of several
+topics that wait together are taken in the order in which they arrived. Coroutines still work, as
 tasks.
 
 Use from one thread. Entities are created and destroyed in that thread.
@@ -16,6 +17,7 @@ Use from one thread. Entities are created and destroyed in that thread.
 
 from __future__ import annotations
 
+import heapq
 import inspect
 import time
 from contextlib import ExitStack
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
 SLOW_PERIOD_NS = 50_000_000
 """Services are looked at this often (ns), QoS events every tenth time."""
 _EVENT_ROUNDS = 10
+# messages of a backlog that are taken before timers and services have their turn
+_BACKLOG = 64
 _FOREVER_NS = 1 << 62
 
 
@@ -144,25 +148,56 @@ class DataExecutor(Executor):
 
     def _run_ready(self, wait_set: Any) -> bool:
         ran = False
+        if self._data:
+            ready = wait_set.get_ready_entities('subscription')
+            if ready:
+                self._run_subscriptions([self._data[pointer] for pointer in ready])
+                ran = True
         for kind, entities, run in (
             ('timer', self._timers, _run_timer),
-            ('subscription', self._data, _run_subscription),
             ('client', self._clients, self._run_client),
             ('guard_condition', self._guards, _run_guard),
         ):
             if not entities:
                 continue
             for pointer in wait_set.get_ready_entities(kind):
+                if self._stale:  # what came ready may be gone; the next wait tells
+                    return True
                 entity = entities.get(pointer)
                 if entity is None:
                     continue
                 ran = True
-                result = run(entity)
-                if result is not None and inspect.iscoroutine(result):
-                    self.create_task(result)
-                if self._stale:  # what came ready beside it may be gone; the next wait tells
-                    return True
+                self._finish(run(entity))
         return ran
+
+    def _run_subscriptions(self, ready: list[Subscription[Any]]) -> None:
+        if len(ready) == 1:
+            taken = _take(ready[0])
+            if taken is not None:
+                self._finish(_call(ready[0], taken))
+            return
+        # Several have something: a backlog. Without order, one GNSS fix would overtake all the
+        # inertial samples that wait since before it.
+        heads: list[tuple[int, int, Any]] = []
+        for place, subscription in enumerate(ready):
+            taken = _take(subscription)
+            if taken is not None:
+                heads.append((taken[1]['received_timestamp'], place, taken))
+        heapq.heapify(heads)
+        budget = _BACKLOG
+        while heads:
+            _, place, taken = heads[0]
+            self._finish(_call(ready[place], taken))
+            budget -= 1
+            following = None if budget < 0 or self._stale else _take(ready[place])
+            if following is None:
+                heapq.heappop(heads)
+            else:
+                heapq.heapreplace(heads, (following[1]['received_timestamp'], place, following))
+
+    def _finish(self, result: Any) -> None:
+        if result is not None and inspect.iscoroutine(result):
+            self.create_task(result)
 
     def _run_slow(self) -> bool:
         if self._stale:
@@ -297,10 +332,11 @@ def _run_timer(timer: Timer) -> Any:
     return timer.callback() if timer.callback is not None else None
 
 
-def _run_subscription(subscription: Subscription[Any]) -> Any:
-    taken = subscription.handle.take_message(subscription.msg_type, subscription.raw)
-    if taken is None:
-        return None
+def _take(subscription: Subscription[Any]) -> Any:
+    return subscription.handle.take_message(subscription.msg_type, subscription.raw)
+
+
+def _call(subscription: Subscription[Any], taken: Any) -> Any:
     if subscription._callback_type is Subscription.CallbackType.MessageOnly:  # noqa: SLF001
         return subscription.callback(taken[0])
     return subscription.callback(taken[0], taken[1])
