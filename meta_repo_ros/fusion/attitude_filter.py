@@ -198,6 +198,7 @@ class AttitudeFilter(Propagation):
         """Take the position; with it comes what the magnetic field should be there."""
         s, p = self.state, self.parameters.magnetometer
         s.position = sample
+        s.counts['position'].accepted += 1
         if p.enabled and p.world_model:
             before = s.field.declination
             s.field.set_world(world_field(*sample, stamp))

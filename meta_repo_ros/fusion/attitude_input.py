@@ -22,6 +22,7 @@ from meta_repo_ros.fusion.attitude_state import (
 
 METHOD_IMAGE = 1
 SOURCE_FUSION = 128
+NO_FIX = -1
 _UNIT_TOLERANCE = 1e-3
 
 
@@ -142,7 +143,7 @@ def read_position(message: Any) -> PositionSample:
     Raises:
         BadInputError: with the reason.
     """
-    if int(message.status.status) < 0:
+    if int(message.status.status) == NO_FIX:
         raise BadInputError('no fix')
     latitude, longitude = float(message.latitude), float(message.longitude)
     if not (abs(latitude) <= 90.0 and abs(longitude) <= 360.0):

@@ -176,6 +176,7 @@ class AttitudeFusion(Processor):
             self._sensor_row('magnetometer', self._field_values()),
             self._sensor_row('stars', {}),
             self._sensor_row('velocity', {'aided': self.filter.state.aided}),
+            self._sensor_row('position', {}),
             self._window_row(),
         )
 
@@ -234,7 +235,7 @@ class AttitudeFusion(Processor):
             text = f'{fresh} refused since the last report; in all: {reasons or "by the gates"}'
         rows: dict[str, Any] = {'accepted': count.accepted, 'rejected': rejected}
         rows |= {f'rejected: {reason}': n for reason, n in sorted(refused.items())}
-        if sensor != 'imu':
+        if sensor not in {'imu', 'position'}:
             rows |= {'rejected: gate': count.rejected}
             rows |= {'nis': round(count.nis, 3), 'nis_mean': round(count.mean_nis, 3)}
         return Diagnostic(sensor, level, text, {**rows, **values})
@@ -244,6 +245,5 @@ class AttitudeFusion(Processor):
             'late': self.window.late,
             'dropped': self.window.dropped,
             'replayed': self.window.replayed,
-            **{f'position rejected: {k}': n for k, n in sorted(self._refused['position'].items())},
         }
         return Diagnostic('window', Level.OK, 'late measurements are put in their place', values)

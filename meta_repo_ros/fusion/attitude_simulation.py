@@ -111,7 +111,7 @@ def simulate(
     push = np.diff(velocity, axis=0, prepend=velocity[:1]) / dt
     size = np.linalg.norm(push, axis=1, keepdims=True)
     density = np.sqrt(acc.noise_density**2 + (acc.acceleration_noise * size) ** 2)
-    force = rot.rotate_array(rot.conjugate_array(truth), push + (0.0, 0.0, p.gravity))
+    force = rot.rotate_array(rot.conjugate_array(truth), push + np.array((0.0, 0.0, p.gravity)))
     force += rng.normal(0.0, acc.bias_sigma, 3)
     force += density / math.sqrt(dt) * rng.standard_normal((n, 3))
 

@@ -26,6 +26,7 @@ DEVIATION = 8
 FORCE_BIAS = slice(9, 12)
 SIZE = 12
 NO_SUMS = (0.0,) * 14
+SENSORS = ('imu', 'magnetometer', 'stars', 'velocity', 'position')
 
 
 class ImuSample(NamedTuple):
@@ -185,7 +186,7 @@ class State:
         self.aided = False  # velocity is measured, not only bounded
         self.fixes: tuple[tuple[Quaternion, float], ...] = ()  # refused stars: error, variance
         self.position: PositionSample | None = None
-        self.counts = {name: Count() for name in ('imu', 'magnetometer', 'stars', 'velocity')}
+        self.counts = {name: Count() for name in SENSORS}
         self.gaps = self.resets = 0
 
     def copy(self) -> State:
