@@ -29,7 +29,7 @@ from meta_repo_ros.ros.types import message_class
 _NAME = '_meta_repo_inspector'
 _STEP = 0.05
 _UNKNOWN = 'NODE_NAME_UNKNOWN'  # an endpoint that is discovered before its node
-_DISCOVERY = 1.0
+_DISCOVERY = 1.5
 _LONGEST_DISCOVERY = 5.0
 
 
@@ -122,10 +122,12 @@ def inspect(seconds: float, on_progress: Callable[[float], None] | None = None) 
     """
     with _observer() as (node, executor):
         counters: dict[str, _Counter | None] = {}
+        nodes = 0
         found = begin = time.monotonic()
-        # discovery takes its time: measure from the last topic that was found
+        # discovery takes its time: measure from the last node or topic that was found
         while (elapsed := time.monotonic() - max(found, begin + _DISCOVERY)) < seconds:
-            if _subscribe_to_new(node, counters):
+            known, nodes = nodes, len(node.get_node_names())
+            if _subscribe_to_new(node, counters) or nodes > known:
                 found = time.monotonic()
                 if found - begin > _LONGEST_DISCOVERY + seconds:
                     break

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What runs for which arguments; the command lines that rcl gets."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import yaml
+
+from meta_repo_ros.arguments import ARGUMENTS, ArgumentError, Settings
+from meta_repo_ros.core.installation import config_directory
+from meta_repo_ros.core.parameters import describe
+from meta_repo_ros.core.processor import Processor
+from meta_repo_ros.graph import (
+    NODES,
+    PROFILES,
+    SUBSYSTEMS,
+    NodeSpec,
+    ProcessSpec,
+    argv,
+    node_class,
+    system,
+)
+
+FAST_NODES = 4
+
+
+def names(processes: tuple[ProcessSpec, ...]) -> dict[str, list[str]]:
+    return {process.name: [node.type for node in process.nodes] for process in processes}
+
+
+def given(processes: tuple[ProcessSpec, ...], node: str) -> dict[str, object]:
+    found = [n for process in processes for n in process.nodes if n.type == node]
+    return dict(found[0].parameters)
+
+
+@pytest.mark.parametrize('name', NODES)
+def test_every_node_can_be_imported_and_has_a_parameter_file(name: str) -> None:
+    cls = node_class(name)
+    assert cls.name == name
+    assert describe(cls.Parameters) is not None
+    assert issubclass(cls, Processor) == (NODES[name].kind == 'processor')
+    assert NODES[name].subsystem in SUBSYSTEMS
+    assert (config_directory() / f'{name}.yaml').is_file()
+
+
+def test_the_full_profile_simulates_navigates_controls_and_supervises() -> None:
+    found = names(system())
+    found['navigation'] = [node for node in found['navigation'] if node != 'odometry_to_tf']
+    assert found == {
+        'simulation': ['flight_simulator'],
+        'navigation': ['navigation_fusion', 'attitude_fusion'],
+        'control': ['setpoint_arbiter', 'track_visualizer'],
+        'supervision': ['lifecycle_manager'],
+    }
+
+
+@pytest.mark.parametrize('profile', PROFILES)
+def test_every_profile_starts_each_node_once_and_fast_ones_in_small_processes(profile: str) -> None:
+    processes = system({'profile': profile, 'record': 'true'})
+    nodes = [node.type for process in processes for node in process.nodes]
+    assert len(set(nodes)) == len(nodes)
+    assert all(len(process.nodes) <= FAST_NODES for process in processes)
+    assert 'bag_recorder' in nodes
+
+
+def test_the_profiles_of_the_arguments_are_those_of_the_graph() -> None:
+    (profile,) = (argument for argument in ARGUMENTS if argument.name == 'profile')
+    assert profile.choices == tuple(PROFILES)
+    assert set(itertools.chain(*PROFILES.values())) <= set(SUBSYSTEMS)
+
+
+def test_the_manager_is_told_all_nodes_and_brings_up_the_source_last(tmp_path: Path) -> None:
+    processes = system({'record': 'true', 'autostart': 'false'})
+    managed = given(processes, 'lifecycle_manager')
+    nodes = {node.type for process in processes for node in process.nodes}
+    order = managed['node_names']
+    assert isinstance(order, list)
+    assert set(order) == nodes - {'lifecycle_manager'}
+    assert order[-2:] == ['bag_recorder', 'flight_simulator']
+    assert managed['autostart'] is False
+    assert not any(process.autostart for process in processes)
+    replayed = given(system({'bag': str(tmp_path)}), 'lifecycle_manager')['node_names']
+    assert isinstance(replayed, list)
+    assert replayed[-1] == 'bag_player'
+
+
+def test_a_bag_takes_the_place_of_the_simulator(tmp_path: Path) -> None:
+    for profile in PROFILES:
+        processes = system({'bag': str(tmp_path), 'profile': profile})
+        assert 'simulation' not in names(processes)
+        assert names(processes)['replay'] == ['bag_player']
+        assert given(processes, 'bag_player') == {'path': str(tmp_path)}
+        assert all(process.use_sim_time for process in processes)
+
+
+def test_drivers_run_on_the_wall_clock_unless_told_otherwise() -> None:
+    assert not any(p.use_sim_time for p in system({'profile': 'modular'}))
+    forced = system({'profile': 'modular', 'use_sim_time': 'True'})
+    assert all(p.use_sim_time for p in forced)
+
+
+def test_a_subsystem_alone_starts_itself_and_the_manager_alone_knows_the_profile() -> None:
+    (navigation,) = system({}, ['navigation'])
+    assert navigation.autostart
+    assert not system({'autostart': 'false'}, ['navigation'])[0].autostart
+    (supervision,) = system({'profile': 'hybrid'}, ['supervision'])
+    assert not supervision.autostart
+    assert supervision.nodes[0].parameters['node_names'] == [
+        'navigation_fusion', 'attitude_fusion', 'setpoint_arbiter',
+    ]  # fmt: skip
+    (visualization,) = system({}, ['visualization'])[-1:]
+    assert (visualization.name, visualization.nodes[0].type) == (
+        'visualization',
+        'track_visualizer',
+    )
+    with pytest.raises(ArgumentError, match='no subsystem'):
+        system({}, ['navigatoin'])
+
+
+def test_vehicles_live_in_namespaces_with_one_clock_and_one_recorder() -> None:
+    processes = system({'vehicles': '3', 'namespace': '/fleet/', 'record': 'true'})
+    by_name = {process.name: process for process in processes}
+    assert by_name['uav3/navigation'].namespace == '/fleet/uav3'
+    recorders = [name for name, nodes in names(processes).items() if 'bag_recorder' in nodes]
+    assert recorders == ['uav1/recording']
+    simulators = [p.nodes[0].parameters for n, p in by_name.items() if n.endswith('simulation')]
+    assert [item.get('publish_clock', True) for item in simulators] == [True, False, False]
+    (alone,) = {process.namespace for process in system({'namespace': 'a/b'})}
+    assert alone == '/a/b'
+
+
+def test_what_gives_the_data_is_required_and_the_rest_comes_back() -> None:
+    for process in system():
+        assert process.required == (process.name == 'simulation')
+        assert process.respawn != process.required
+    assert not any(process.respawn for process in system({'respawn': 'false'}))
+
+
+def test_the_parameter_file_of_the_user_comes_last(tmp_path: Path) -> None:
+    own = tmp_path / 'own.yaml'
+    own.touch()
+    for process in system({'params_file': str(own)}):
+        shipped = [config_directory() / f'{node.type}.yaml' for node in process.nodes]
+        assert process.parameter_files == (*shipped, own)
+
+
+def test_the_command_line_is_what_rcl_reads() -> None:
+    process = ProcessSpec(
+        'navigation',
+        (
+            NodeSpec('a', {'list': ['x', 'y'], 'on': True, 'text': 'true', 'path': 'b c: d'}),
+            NodeSpec('b', {'number': 1.5}, {'odometry': 'other/odometry'}),
+        ),
+        namespace='/uav1',
+        parameter_files=(Path('/p/a.yaml'), Path('/p/own.yaml')),
+        use_sim_time=True,
+        log_level='debug',
+        autostart=True,
+    )
+    line = argv(process, 'python')
+    assert line == (
+        'python', '-m', 'meta_repo_ros.ros.container', 'a', 'b', '--autostart', '--ros-args',
+        '-r', '__ns:=/uav1', '-r', 'b:odometry:=other/odometry',
+        '--params-file', '/p/a.yaml', '--params-file', '/p/own.yaml',
+        '-p', 'use_sim_time:=true',
+        '-p', 'a:list:=["x", "y"]', '-p', 'a:on:=true', '-p', 'a:text:="true"',
+        '-p', 'a:path:="b c: d"', '-p', 'b:number:=1.5', '--log-level', 'debug',
+    )  # fmt: skip
+    for rule in line[line.index('-p') + 3 : -2 : 2]:
+        yaml.safe_load(rule.partition(':=')[2])
+
+
+def test_rviz_is_a_process_of_its_own_in_the_namespace_of_the_vehicle() -> None:
+    rviz = system({'rviz': 'true', 'namespace': 'uav'})[-1]
+    assert argv(rviz)[:2] == ('rviz2', '-d')
+    assert Path(argv(rviz)[2]).is_file()
+    assert '__ns:=/uav' in argv(rviz)
+    assert not rviz.required
+
+
+@pytest.mark.parametrize(
+    ('values', 'reason'),
+    [
+        ({'profil': 'full'}, "did you mean 'profile'"),
+        ({'profile': 'small'}, 'must be one of stand_alone'),
+        ({'vehicles': '0'}, 'from 1 to 100'),
+        ({'vehicles': 'two'}, 'from 1 to 100'),
+        ({'namespace': '1st'}, 'no digit first'),
+        ({'respawn': 'maybe'}, 'must be one of true, false'),
+        ({'params_file': '/nowhere/own.yaml'}, '/nowhere/own.yaml does not exist'),
+        ({'bag': '/nowhere/bag'}, 'does not exist'),
+    ],
+)
+def test_bad_arguments_are_refused_with_the_reason(values: dict[str, str], reason: str) -> None:
+    with pytest.raises(ArgumentError, match=reason) as caught:
+        Settings.parse(values)
+    assert caught.value.name in values
