@@ -104,8 +104,8 @@ def events(drive: Drive) -> list[tuple[int, int, int, Any]]:
     ]
     for i, stamp in enumerate(drive.gnss_time.tolist()):
         velocity = GnssVelocity(tuple(drive.velocity[i].tolist()), drive.velocity_covariance[i])
-        place = (drive.latitude_deg[i], drive.longitude_deg[i], drive.height[i])
-        fix = Fix(*map(float, place), drive.position_covariance[i])
+        place = float(drive.latitude_deg[i]), float(drive.longitude_deg[i]), float(drive.height[i])
+        fix = Fix(*place, drive.position_covariance[i])
         found += [(stamp, 1, i, velocity), (stamp, 2, i, fix)]
     return sorted(found, key=lambda event: event[:3])
 
@@ -189,14 +189,14 @@ def rows(folder: Path, *, quick: bool) -> list[dict[str, Any]]:
         )
     if not quick:
         values = parameters(constraints=False)
-        for start in SENSITIVITY_S:
-            result.append(
-                {
-                    'figure': 'drive, sensitivity to the start of the outages',
-                    'constraints': 'none',
-                    **figures(*run(drive, values, start)[:2]),
-                }
-            )
+        result += [
+            {
+                'figure': 'drive, sensitivity to the start of the outages',
+                'constraints': 'none',
+                **figures(*run(drive, values, start)[:2]),
+            }
+            for start in SENSITIVITY_S
+        ]
     return result
 
 
