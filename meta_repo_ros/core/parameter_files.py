@@ -96,9 +96,9 @@ class _Reader:
         elif len(documents) > 1:
             self.problem(documents[1].start_mark, 'a parameter file holds one document')
         else:
-            self.sections(documents[0], '')
+            self.sections(documents[0], '', 1)
 
-    def sections(self, node: Any, name: str) -> None:
+    def sections(self, node: Any, name: str, line: int) -> None:
         """Namespaces and node names, down to ``ros__parameters``."""
         if not isinstance(node, yaml.MappingNode):
             what = f'{name!r} holds' if name else 'the file holds'
@@ -106,13 +106,14 @@ class _Reader:
             return
         for key, value in self.items(node):
             if key.value != _KEY:
-                self.sections(value, f'{name}/{key.value.strip("/")}')
+                below = f'{name}/{key.value.strip("/")}'
+                self.sections(value, below, key.start_mark.line + 1)
             elif not name:
                 self.problem(key.start_mark, f'{_KEY} stands under no node name')
             elif not isinstance(value, yaml.MappingNode):
                 self.problem(value.start_mark, f'{_KEY} of {name} holds no parameters')
             else:
-                self.section(name, key.start_mark.line + 1, dict(self.values(value, '')))
+                self.section(name, line, dict(self.values(value, '')))
 
     def section(self, name: str, line: int, given: Mapping[str, Given]) -> None:
         """Parameters of one node, or of all where the name is a wildcard."""
