@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 _SUCCESS = TransitionCallbackReturn.SUCCESS
 _FAILURE = TransitionCallbackReturn.FAILURE
+_ARRIVE_NS = 300_000_000
 _START_SERVICES_DESCRIPTOR = ParameterDescriptor(
     description='Whether parameters can be read and changed from outside.', read_only=True
 )
@@ -307,7 +308,11 @@ class ManagedNode(LifecycleNode):
             self.destroy_timer(timer)
         for subscription in self._own_subscriptions:
             self.destroy_subscription(subscription)
+        # safe outputs were published a moment ago and must arrive before their publisher goes
+        end = time.monotonic_ns() + _ARRIVE_NS
         for publisher in self._own_publishers:
+            left = max(0, end - time.monotonic_ns())
+            publisher.wait_for_all_acked(Duration(nanoseconds=left))
             self.destroy_publisher(publisher)
         self._own_timers.clear()
         self._own_subscriptions.clear()

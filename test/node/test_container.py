@@ -33,7 +33,9 @@ def test_a_signal_ends_it_with_safe_outputs_and_without_a_trace(
         return len(received) >= 2
 
     graph.spin_until(running, 'both nodes running')
-    assert {'first', 'second'} <= set(graph.node.get_node_names())
+    graph.spin_until(
+        lambda: {'first', 'second'} <= set(graph.node.get_node_names()), 'both names known'
+    )
     assert program.stop(number) == 0
     assert 'Traceback' not in program.output
     graph.spin_until(
