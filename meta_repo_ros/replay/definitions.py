@@ -145,9 +145,12 @@ class Types:
     def __init__(self) -> None:
         self.store: Typestore = _get_typestore(Stores.EMPTY)
         self.refused: dict[str, str] = {}
+        self._known: set[str] = set()
 
     def add(self, definition: Definition) -> bool:
         """Make ``definition`` known; False where it cannot be, with the reason in ``refused``."""
+        if definition.type in self._known:
+            return True
         if definition.type in self.refused:
             return False
         try:
@@ -157,6 +160,7 @@ class Types:
         except (TypesysError, SyntaxError, ValueError, LookupError) as error:
             self.refused[definition.type] = str(error)
             return False
+        self._known.add(definition.type)
         return True
 
     def _require(self, type_name: str) -> None:
@@ -176,6 +180,7 @@ class Types:
 _OURS = Types()
 
 
+@functools.cache
 def ours(type_name: str) -> Types | None:
     """The installed types, with ``type_name`` among them; None where it is not installed."""
     definition = installed(type_name)

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Processors with their routing and timers, driven by whoever has messages: a bag, a simulator."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+
+from meta_repo_ros.core.processor import Diagnostic, Output, Processor
+from meta_repo_ros.core.time import NANOSECONDS, set_stamp
+from meta_repo_ros.replay.bag_writer import absolute
+from meta_repo_ros.replay.codec import installed_codec, type_name
+
+DIAGNOSTICS = '/diagnostics'
+DIAGNOSTICS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
+_LOOP = 1000  # outputs that one event may cause before it is called an endless loop
+
+
+class Event(NamedTuple):
+    """A message that passed during a run.
+
+    Attributes:
+        stamp: receive time or time of output, ns.
+        topic: with leading slash.
+        type: full type name.
+        message: deserialised, with ROS field names.
+        data: CDR bytes.
+        source: name of the processor that gave it, '' for the bag.
+    """
+
+    stamp: int
+    topic: str
+    type: str
+    message: Any
+    data: bytes
+    source: str
+
+
+@dataclass
+class _Seat:
+    """A processor in the host: its topics resolved, and its next tick."""
+
+    processor: Processor
+    inputs: dict[str, str]  # absolute to declared
+    outputs: dict[str, str]  # declared to absolute
+    types: dict[str, str]
+    next_tick: int = -1
+    diagnostics: tuple[Diagnostic, ...] = field(default_factory=tuple)
+
+
+class Host:
+    """Processors with their routing; :meth:`feed` and :meth:`advance` give what they publish.
+
+    Args:
+        processors: in order of routing.
+        namespace: of all relative names.
+        remaps: other names for topics, relative or absolute, for all processors.
+    """
+
+    def __init__(
+        self,
+        processors: Sequence[Processor],
+        *,
+        namespace: str = '/',
+        remaps: Mapping[str, str] | None = None,
+    ) -> None:
+        names = dict(remaps or {})
+
+        def resolve(name: str) -> str:
+            name = names.get(name, name)
+            return name if name.startswith('/') else absolute(f'{namespace.rstrip("/")}/{name}')
+
+        self._seats = [
+            _Seat(
+                processor,
+                {resolve(topic.name): topic.name for topic in processor.inputs},
+                {topic.name: resolve(topic.name) for topic in processor.outputs},
+                {topic.name: topic.type for topic in processor.outputs},
+            )
+            for processor in processors
+        ]
+        self.inputs: dict[str, str] = {}
+        self.outputs: dict[str, tuple[str, str]] = {}
+        self._takers: dict[str, list[_Seat]] = {}
+        for seat in self._seats:
+            for topic in seat.processor.outputs:
+                self.outputs[resolve(topic.name)] = (topic.type, topic.qos)
+            for topic in seat.processor.inputs:
+                self.inputs[resolve(topic.name)] = topic.type
+                self._takers.setdefault(resolve(topic.name), []).append(seat)
+        self._next_second = -1
+        self._namespace = namespace.strip('/')
+
+    @property
+    def processors(self) -> list[Processor]:
+        """The processors, in order."""
+        return [seat.processor for seat in self._seats]
+
+    def feed(self, stamp: int, topic: str, message: Any) -> list[Event]:
+        """Deliver one message of an absolute topic; call :meth:`advance` with its stamp before."""
+        events: list[Event] = []
+        for seat in self._takers.get(topic, ()):
+            outputs = seat.processor.on_message(seat.inputs[topic], message, stamp)
+            if outputs:
+                self._route(seat, outputs, stamp, events)
+        return events
+
+    def advance(self, stamp: int, *, including: bool = False) -> list[Event]:
+        """Let all timer ticks before ``stamp`` (or up to it) happen, in order of time."""
+        end = stamp + 1 if including else stamp
+        events: list[Event] = []
+        if self._next_second < 0:
+            self._start(stamp)
+        while True:
+            due = min((s.next_tick for s in self._seats if s.next_tick >= 0), default=end)
+            tick = min(due, self._next_second)
+            if tick >= end:
+                return events
+            for seat in self._seats:
+                if seat.next_tick == tick:
+                    outputs = seat.processor.on_timer(tick)
+                    seat.next_tick = self._after(seat, tick)
+                    if outputs:
+                        self._route(seat, outputs, tick, events)
+            if tick == self._next_second:
+                self._diagnose(tick, events)
+                self._next_second += NANOSECONDS
+
+    def diagnostics(self, stamp: int) -> dict[str, tuple[Diagnostic, ...]]:
+        """The rows of all processors now."""
+        return {
+            seat.processor.name: tuple(seat.processor.diagnostics(stamp)) for seat in self._seats
+        }
+
+    def _start(self, stamp: int) -> None:
+        self._next_second = _ceil(stamp, NANOSECONDS)
+        for seat in self._seats:
+            period = seat.processor.timer_period_ns
+            seat.next_tick = -1 if period is None else _ceil(stamp, period)
+
+    @staticmethod
+    def _after(seat: _Seat, tick: int) -> int:
+        # Asked anew, since a parameter may have changed the period.
+        period = seat.processor.timer_period_ns
+        return -1 if period is None else _ceil(tick + 1, period)
+
+    def _route(
+        self, giver: _Seat, outputs: Iterable[Output], stamp: int, events: list[Event]
+    ) -> None:
+        waiting = deque((giver, output) for output in outputs)
+        routed = 0
+        while waiting:
+            seat, (declared, message) = waiting.popleft()
+            routed += 1
+            if routed > _LOOP:
+                raise RuntimeError(
+                    f'{seat.processor.name}: processors answer each other without end on {declared}'
+                )
+            topic = seat.outputs.get(declared)
+            if topic is None:
+                raise RuntimeError(f'{seat.processor.name} gives undeclared topic {declared!r}')
+            kind = seat.types[declared]
+            if type_name(message) != kind:
+                raise TypeError(
+                    f'{seat.processor.name}: {declared} is {kind}, got {type_name(message)}'
+                )
+            event = _event(stamp, topic, kind, message, seat.processor.name)
+            events.append(event)
+            for taker in self._takers.get(topic, ()):
+                # What a subscriber gets has gone through CDR, here as over DDS.
+                answers = taker.processor.on_message(taker.inputs[topic], event.message, stamp)
+                waiting.extend((taker, answer) for answer in answers)
+
+    def _diagnose(self, stamp: int, events: list[Event]) -> None:
+        array = DiagnosticArray()
+        set_stamp(array.header.stamp, stamp)
+        for seat in self._seats:
+            seat.diagnostics = tuple(seat.processor.diagnostics(stamp))
+            name = f'{self._namespace}/{seat.processor.name}'.lstrip('/')
+            array.status += [
+                DiagnosticStatus(
+                    level=bytes([row.level]),
+                    name=f'{name}: {row.name}',
+                    message=row.message,
+                    hardware_id=self._namespace or 'vehicle',
+                    values=[KeyValue(key=k, value=_text(v)) for k, v in row.values.items()],
+                )
+                for row in seat.diagnostics
+            ]
+        if array.status:
+            events.append(_event(stamp, DIAGNOSTICS, DIAGNOSTICS_TYPE, array, ''))
+
+
+def _event(stamp: int, topic: str, kind: str, message: Any, source: str) -> Event:
+    codec = installed_codec(kind)
+    data = codec.serialise(message, kind)
+    return Event(stamp, topic, kind, codec.deserialise(data, kind), data, source)
+
+
+def _text(value: object) -> str:
+    return f'{value:.6g}' if isinstance(value, float) else str(value)
+
+
+def _ceil(stamp: int, period: int) -> int:
+    return -(-stamp // period) * period
