@@ -25,6 +25,7 @@ from meta_repo_ros.graph import ProcessSpec, argv
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
+    from io import FileIO
 
 OWN = 'meta-repo'
 """Name under which the runner itself speaks."""
@@ -32,6 +33,7 @@ OWN = 'meta-repo'
 _STOP_SIGNALS = ((signal.SIGINT, 3.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 0.5))
 # Python that has not yet installed its handlers answers SIGINT with a traceback
 _STARTING = 5.0
+_LAST_OUTPUT = 1.0
 _STOPPED = (0, -signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 _ON_STOP_REQUEST = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -161,26 +163,33 @@ class Runner:
                 await asyncio.wait_for(self._stopping.wait(), spec.respawn_delay)
 
     async def _run_once(self, spec: ProcessSpec) -> int:
+        # a pipe of our own: asyncio's would be waited for, and children of the process may hold it
+        reading, writing = os.pipe()
+        output = os.fdopen(reading, 'rb', buffering=0)
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv(spec),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
+                stdout=writing,
+                stderr=writing,
                 env=self._environment,
                 start_new_session=True,
             )
         except OSError as error:
+            output.close()
             self._say(f'{spec.name} cannot be started: {error}')
             return 127
+        finally:
+            os.close(writing)
         running = _Running(process, time.monotonic())
         self._running[spec.name] = running
         stopper = asyncio.create_task(self._stop_when_asked(spec, running))
-        reader = asyncio.create_task(self._read(spec.name, process))
+        reader = asyncio.create_task(self._read(spec.name, output))
         try:
             code = await process.wait()
             running.signal(signal.SIGKILL)  # what it started and left behind
-            await reader
+            with contextlib.suppress(asyncio.TimeoutError):  # one may have left the group
+                await asyncio.wait_for(reader, _LAST_OUTPUT)
         finally:
             del self._running[spec.name]
             stopper.cancel()
@@ -199,15 +208,20 @@ class Runner:
                 await asyncio.wait_for(self._escalate.wait(), grace)
             self._escalate.clear()
 
-    async def _read(self, name: str, process: Process) -> None:
-        assert process.stdout is not None  # noqa: S101 (asked for above)
+    async def _read(self, name: str, output: FileIO) -> None:
+        stream = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(stream), output
+        )
         rest = b''
-        while chunk := await process.stdout.read(65536):
+        while chunk := await stream.read(65536):
             *lines, rest = (rest + chunk).split(b'\n')
             for line in lines:
                 self._put(name, line.decode(errors='replace').rstrip('\r'))
         if rest:
             self._put(name, rest.decode(errors='replace'))
+        transport.close()
 
     def _open_logs(self) -> None:
         if self.log_directory is None:
