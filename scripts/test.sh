@@ -7,22 +7,11 @@ scripts/setup-dev.sh || exit
 . scripts/environment.sh
 export META_REPO_DATA="${META_REPO_DATA:-$PWD/../shared/data}"
 
-failed=()
-check() {
-    echo "test: $*"
-    "$@" || failed+=("$*")
-}
-check ruff check
-check ruff format --check
-check mypy
-check_failures=${#failed[@]}
-if [ "$check_failures" -gt 0 ]; then
-    printf 'test: FAILED: %s\n' "${failed[@]}"
-fi
+failed=0
+for check in 'ruff check' 'ruff format --check' mypy; do
+    echo "test: $check"
+    $check || { echo "test: $check: FAILED" && failed=1; }
+done
 echo 'test: pytest'
-python -m pytest "$@"
-status=$?
-if [ "$check_failures" -gt 0 ] && [ "$status" -eq 0 ]; then
-    status=1
-fi
-exit "$status"
+python -m pytest "$@" || failed=$?
+exit "$failed"
