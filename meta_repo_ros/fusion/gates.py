@@ -95,8 +95,9 @@ class Gate:
 
     def open(self, stamp: int) -> None:
         """Trust this sensor as of ``stamp``: it just took part in the alignment."""
-        self.state.last_accepted = stamp
-        self.state.group_count = self.state.streak = 0
+        state = self._own()
+        state.last_accepted = stamp
+        state.group_count = state.streak = 0
 
     def since_accepted(self, stamp: int) -> float:
         """Seconds since the last accepted measurement, infinite before the first."""
@@ -130,7 +131,7 @@ class Gate:
                 prediction may walk away by itself.
             distrust: the stricter test is due although there was no outage.
         """
-        state, limits = self.state, self.limits
+        state, limits = self._own(), self.limits
         nis = normalised_squared(innovation, s)
         state.nis_last = nis
         strict = state.last_accepted is not None and (
@@ -159,17 +160,23 @@ class Gate:
 
     def refuse(self) -> None:
         """Count a measurement that other evidence refused."""
-        self.state.rejected += 1
-        self.state.streak += 1
-        self.state.group_count = 0
+        state = self._own()
+        state.rejected += 1
+        state.streak += 1
+        state.group_count = 0
 
     def snapshot(self) -> GateState:
         """State to go back to."""
-        return copy.copy(self.state)
+        return self.state
 
     def restore(self, snapshot: GateState) -> None:
         """Back to :meth:`snapshot`."""
-        self.state = copy.copy(snapshot)
+        self.state = snapshot
+
+    def _own(self) -> GateState:
+        """A state that no snapshot holds: copied on change, because changes are rarer."""
+        self.state = copy.copy(self.state)
+        return self.state
 
     def _accept(self, stamp: int, nis: float) -> Verdict:
         state = self.state

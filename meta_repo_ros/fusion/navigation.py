@@ -208,7 +208,7 @@ class Navigation:
             tuple(gate.snapshot() for gate in self.gates.values()),
             self.drift.snapshot(),
             self._stuck_monitor.snapshot(),
-            self.alignment.snapshot(),
+            self.alignment.snapshot() if self.filter is None else None,
             None if self.constraints is None else self.constraints.snapshot(),
             (
                 self.heading_source, self.alignments, self.gaps, self.duplicates, self.drift_found,
@@ -230,7 +230,10 @@ class Navigation:
             gate.restore(saved)
         self.drift.restore(drift)
         self._stuck_monitor.restore(stuck)
-        self.alignment.restore(alignment)
+        if alignment is None:
+            self.alignment.clear()
+        else:
+            self.alignment.restore(alignment)
         if self.constraints is not None:
             self.constraints.restore(car)
         (
@@ -326,6 +329,7 @@ class Navigation:
         c[BARO_BIAS, BARO_BIAS] = p.barometer.bias_sigma**2
         f.covariance = c
         self.filter, self._time = f, stamp
+        self.alignment.clear()
         self.heading_source = aligned.heading_source
         self.alignments += 1
         for name in (_POSITION_NAME, _VELOCITY_NAME):

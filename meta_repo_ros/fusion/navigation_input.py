@@ -51,7 +51,7 @@ _ATTITUDE_EXCLUDES = (
 _POSITION_EXCLUDES = PositionUpdate.SOURCE_GNSS | PositionUpdate.SOURCE_FUSION
 
 
-class Refused(ValueError):
+class RefusedError(ValueError):
     """A message that cannot be fused; the text is a short reason, used as a counter's key."""
 
 
@@ -62,27 +62,27 @@ def read_imu(message: Any, parameters: NavigationParameters) -> Imu:
     force: Vector = (float(f.x), float(f.y), float(f.z))
     # a sum is finite only where every term is
     if not math.isfinite(sum(rate) + sum(force)):
-        raise Refused('not finite')
+        raise RefusedError('not finite')
     for first in (
         message.angular_velocity_covariance[0],
         message.linear_acceleration_covariance[0],
     ):
         if not first >= 0.0:
-            raise Refused('no data (covariance -1)' if first == -1.0 else 'bad covariance')
+            raise RefusedError('no data (covariance -1)' if first == -1.0 else 'bad covariance')
     limits = parameters.imu
     if max(map(abs, rate)) > limits.max_rate or max(map(abs, force)) > limits.max_force:
-        raise Refused('out of range')
+        raise RefusedError('out of range')
     return Imu(rate, force)
 
 
 def read_fix(message: Any, parameters: NavigationParameters) -> Fix:
     """``sensor_msgs/NavSatFix``."""
     if message.status.status < 0:
-        raise Refused('no fix')
+        raise RefusedError('no fix')
     place = (float(message.latitude), float(message.longitude), float(message.altitude))
     _check_place(*place)
     if math.isnan(place[2]):
-        raise Refused('no altitude')
+        raise RefusedError('no altitude')
     if message.position_covariance_type == 0:
         covariance = _assumed(parameters.gnss.unknown_position_sigma)
     else:
@@ -97,7 +97,7 @@ def read_velocity(message: Any, parameters: NavigationParameters) -> GnssVelocit
     v = message.twist.twist.linear
     velocity: Vector = (float(v.x), float(v.y), float(v.z))
     if not math.isfinite(sum(velocity)):
-        raise Refused('not finite')
+        raise RefusedError('not finite')
     covariance = np.asarray(message.twist.covariance, np.float64).reshape(6, 6)[:3, :3]
     return GnssVelocity(
         velocity, _covariance(covariance, 3, parameters.gnss.unknown_velocity_sigma)
@@ -108,14 +108,14 @@ def read_pressure(message: Any, parameters: NavigationParameters) -> PressureHei
     """``sensor_msgs/FluidPressure``."""
     pressure, variance = float(message.fluid_pressure), float(message.variance)
     if not math.isfinite(pressure + variance):
-        raise Refused('not finite')
+        raise RefusedError('not finite')
     if not _PRESSURE_RANGE[0] <= pressure <= _PRESSURE_RANGE[1]:
-        raise Refused('out of range')
+        raise RefusedError('out of range')
     if variance < 0.0:
-        raise Refused('bad covariance')
+        raise RefusedError('bad covariance')
     sigma = math.sqrt(variance) if variance > 0.0 else parameters.barometer.unknown_sigma
     if sigma == 0.0:
-        raise Refused('unknown covariance')
+        raise RefusedError('unknown covariance')
     height = pressure_altitude(pressure)
     return PressureHeight(height, abs(pressure_altitude(pressure + sigma) - height))
 
@@ -123,18 +123,18 @@ def read_pressure(message: Any, parameters: NavigationParameters) -> PressureHei
 def read_attitude(message: Any, parameters: NavigationParameters) -> StarAttitude:
     """``meta_repo_ros/AttitudeUpdate``: inertial to body, from images alone."""
     if message.method != AttitudeUpdate.METHOD_IMAGE:
-        raise Refused('not from one image')
+        raise RefusedError('not from one image')
     if message.source_mask == 0:
-        raise Refused('unknown source')
+        raise RefusedError('unknown source')
     if message.source_mask & _ATTITUDE_EXCLUDES:
-        raise Refused('source already fused')
+        raise RefusedError('source already fused')
     _check_frame(message.header.frame_id, parameters.base_frame)
     q = from_message(message.orientation)
     norm = math.sqrt(sum(c * c for c in q))
     if not math.isfinite(norm):
-        raise Refused('not finite')
+        raise RefusedError('not finite')
     if abs(norm - 1.0) > _UNIT_TOLERANCE:
-        raise Refused('not a unit quaternion')
+        raise RefusedError('not a unit quaternion')
     covariance = _covariance(message.covariance, 3, 0.0)
     to_ecef = from_matrix(icrs_to_itrs(stamp_ns(message.header.stamp)))
     return StarAttitude(multiply(to_ecef, conjugate(normalize(q))), covariance)
@@ -143,9 +143,9 @@ def read_attitude(message: Any, parameters: NavigationParameters) -> StarAttitud
 def read_position(message: Any, parameters: NavigationParameters) -> CelestialPosition:  # noqa: ARG001
     """``meta_repo_ros/PositionUpdate`` that holds neither GNSS nor a fused solution."""
     if message.source_mask == 0:
-        raise Refused('unknown source')
+        raise RefusedError('unknown source')
     if message.source_mask & _POSITION_EXCLUDES:
-        raise Refused('source already fused')
+        raise RefusedError('source already fused')
     place = (float(message.latitude), float(message.longitude), float(message.altitude))
     _check_place(*place)
     covariance = np.asarray(message.covariance, np.float64).reshape(3, 3)
@@ -162,9 +162,9 @@ def read_magnetic(message: Any, parameters: NavigationParameters) -> MagneticFie
     field: Vector = (float(m.x), float(m.y), float(m.z))
     norm = math.hypot(*field)
     if not math.isfinite(norm):
-        raise Refused('not finite')
+        raise RefusedError('not finite')
     if not _FIELD_RANGE[0] <= norm <= _FIELD_RANGE[1]:
-        raise Refused('out of range')
+        raise RefusedError('out of range')
     return MagneticField(field)
 
 
@@ -182,21 +182,21 @@ READERS: Mapping[str, tuple[int, str, Callable[[Any, NavigationParameters], Any]
 
 def _check_place(latitude: float, longitude: float, altitude: float) -> None:
     if not math.isfinite(latitude + longitude) or math.isinf(altitude):
-        raise Refused('not finite')
+        raise RefusedError('not finite')
     if abs(latitude) > 90.0 or abs(longitude) > 360.0:
-        raise Refused('out of range')
+        raise RefusedError('out of range')
     if not math.isnan(altitude) and not _HEIGHT_RANGE[0] <= altitude <= _HEIGHT_RANGE[1]:
-        raise Refused('out of range')
+        raise RefusedError('out of range')
 
 
 def _check_frame(frame: str, base: str) -> None:
     if frame not in {'', base} and not frame.endswith('/' + base):
-        raise Refused('wrong frame')
+        raise RefusedError('wrong frame')
 
 
 def _assumed(sigma: float) -> Array:
     if sigma == 0.0:
-        raise Refused('unknown covariance')
+        raise RefusedError('unknown covariance')
     return np.asarray(np.eye(3) * sigma**2)
 
 
@@ -205,5 +205,5 @@ def _covariance(values: Any, size: int, unknown: float) -> Array:
     if not matrix.any():
         return _assumed(unknown)
     if not is_covariance(matrix):
-        raise Refused('bad covariance')
+        raise RefusedError('bad covariance')
     return matrix.copy()

@@ -21,7 +21,7 @@ from meta_repo_ros.core.time import NANOSECONDS, seconds_ns, set_stamp, stamp_ns
 from meta_repo_ros.fusion.gates import Gate
 from meta_repo_ros.fusion.navigation import Navigation, Status
 from meta_repo_ros.fusion.navigation_filter import ATTITUDE, POSITION, VELOCITY, NavigationFilter
-from meta_repo_ros.fusion.navigation_input import READERS, Refused
+from meta_repo_ros.fusion.navigation_input import READERS, RefusedError
 from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
 from meta_repo_ros.fusion.window import Arrival, ReplayWindow
 
@@ -90,15 +90,13 @@ class NavigationFusion(Processor):
         rank, sensor, read = READERS[topic]
         when = stamp_ns(message.header.stamp)
         try:
-            if when <= 0:
-                raise Refused('zero stamp')
             if topic == _IMU:
                 measurement = read(message, self.parameters)
                 self._check_inertial_time(when)
             else:
                 self._check_time(when)
                 measurement = read(message, self.parameters)
-        except Refused as reason:
+        except RefusedError as reason:
             self._refused[sensor][str(reason)] += 1
             return ()
         # equal stamps are put in order by content, so that arrival does not matter
@@ -138,6 +136,7 @@ class NavigationFusion(Processor):
         The IMU is the clock of this filter. A few samples from far away are faults; many that
         follow each other are a clock that was set.
         """
+        _check_not_zero(when)
         newest = self._imu_stamp
         if newest is None:
             self._imu_stamp = when
@@ -151,16 +150,17 @@ class NavigationFusion(Processor):
             self._strange.clear()
         self._strange.append(when)
         if len(self._strange) < _PERSISTENT:
-            raise Refused('far-future stamp' if ahead > 0 else 'stamp older than the window')
+            raise RefusedError('far-future stamp' if ahead > 0 else 'stamp older than the window')
         self.clock_jumps += 1
         self._begin()
         self._imu_stamp = when
 
     def _check_time(self, when: int) -> None:
+        _check_not_zero(when)
         if self._imu_stamp is None:
-            raise Refused('before inertial data')
+            raise RefusedError('before inertial data')
         if when > self._imu_stamp + self.window.length:
-            raise Refused('far-future stamp')
+            raise RefusedError('far-future stamp')
 
     # -- output ------------------------------------------------------------------------------------
     def _outputs(self) -> Sequence[Output]:
@@ -289,6 +289,11 @@ class NavigationFusion(Processor):
         if gate.state.group_count:
             return Level.WARN, 'regaining trust after an outage'
         return level, text
+
+
+def _check_not_zero(when: int) -> None:
+    if when <= 0:
+        raise RefusedError('zero stamp')
 
 
 def _digest(measurement: Any) -> int:
