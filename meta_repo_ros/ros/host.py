@@ -110,12 +110,12 @@ class ProcessorNode(ManagedNode):
         def callback(message: Any, info: Any) -> None:
             nonlocal last_sequence
             sequence = info['publication_sequence_number']
-            if sequence != last_sequence + 1 and sequence is not None:
+            if sequence is not None:  # some middleware does not tell
                 # one publisher numbers its messages without holes; several cannot be told apart
                 lost = sequence - last_sequence - 1
-                if last_sequence and lost > 0 and subscription.get_publisher_count() == 1:
+                if lost > 0 and last_sequence and subscription.get_publisher_count() == 1:
                     statistics.gaps += lost
-            last_sequence = sequence
+                last_sequence = sequence
             if not node.active:
                 statistics.ignored += 1
                 return

@@ -34,6 +34,7 @@ class NodeStatistics:
     clock_resets: int = 0
     incompatible: dict[str, str] = field(default_factory=dict)
     _reported: int = 0
+    _reported_gaps: int = 0
 
     def exception(self, where: str, error: Exception) -> bool:
         """Count ``error``; True where it is worth a line in the log (first since last report)."""
@@ -44,6 +45,7 @@ class NodeStatistics:
     def row(self, state: str, parameters: NodeParameters) -> Diagnostic:
         """The ``host`` row; ERROR while exceptions come, and where the parameters are refused."""
         new, self._reported = self.exceptions - self._reported, self.exceptions
+        lost, self._reported_gaps = self.gaps - self._reported_gaps, self.gaps
         level, message = Level.OK, state
         if parameters.problem:
             level, message = Level.ERROR, f'parameter {parameters.problem}'
@@ -51,6 +53,8 @@ class NodeStatistics:
             level, message = Level.ERROR, f'{new} exceptions, last in {self.last_exception}'
         elif self.incompatible:
             level, message = Level.WARN, next(iter(self.incompatible.values()))
+        elif lost:
+            level, message = Level.WARN, f'{state}; {lost} messages lost'
         elif parameters.unknown:
             level, message = Level.WARN, f'unknown parameters {", ".join(parameters.unknown)}'
         elif self.exceptions:

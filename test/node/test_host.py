@@ -13,6 +13,7 @@ from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu
 
+from meta_repo_ros.core.processor import Level
 from meta_repo_ros.core.time import stamp_ns
 from meta_repo_ros.ros import qos
 from meta_repo_ros.ros.host import ProcessorNode
@@ -128,6 +129,9 @@ def test_lost_messages_are_counted(graph: Any) -> None:
         publisher.publish(Imu())
     graph.spin_until(lambda: node.processor.count == 1 + depth, 'the rest of the queue')
     assert node.statistics.gaps == 50
+    row = node.statistics.row('active', node._node_parameters)
+    assert (row.level, row.message) == (Level.WARN, 'active; 50 messages lost')
+    assert node.statistics.row('active', node._node_parameters).level == Level.OK
 
 
 def test_backward_clock_jump_resets_the_processor(graph: Any) -> None:
