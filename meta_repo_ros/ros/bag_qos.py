@@ -20,7 +20,7 @@ from meta_repo_ros.replay.qos import INFINITE_NS, duration
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-_RECORDER_DEPTH = 1000  # messages that may wait while a file is split or flushed
+RECORDER_DEPTH = 1000  # messages that may wait while a file is split or flushed
 _PLAYER_DEPTH = 1000
 
 
@@ -43,7 +43,7 @@ def request(offers: Collection[QoSProfile]) -> QoSProfile:
     """The strongest request that all ``offers`` satisfy, with a deep queue."""
     reliable = all(o.reliability == ReliabilityPolicy.RELIABLE for o in offers)
     latched = all(o.durability == DurabilityPolicy.TRANSIENT_LOCAL for o in offers)
-    return _profile(_RECORDER_DEPTH, reliable=reliable, latched=latched)
+    return _profile(RECORDER_DEPTH, reliable=reliable, latched=latched)
 
 
 def offer(recorded: Iterable[Qos]) -> QoSProfile:

@@ -150,7 +150,8 @@ class BagRecorder(ManagedNode):
         self._discover()
 
     def deactivate(self) -> None:
-        """Complete the bag."""
+        """Take what has arrived, and complete the bag."""
+        self._drain()
         self._unsubscribe()
         self._close()
 
@@ -313,6 +314,16 @@ class BagRecorder(ManagedNode):
         except BagError as error:
             self._unknown[topic] = kind
             self.get_logger().warning(str(error))
+
+    def _drain(self) -> None:
+        for topic, channel in list(self._channels.items()):
+            subscription = channel.subscription
+            for _ in range(bag_qos.RECORDER_DEPTH):
+                with subscription.handle:
+                    taken = subscription.handle.take_message(subscription.msg_type, True)
+                if taken is None:
+                    break
+                self._on_message(topic, *taken)
 
     def _unsubscribe(self, topic: str | None = None) -> None:
         for name in [topic] if topic is not None else list(self._channels):

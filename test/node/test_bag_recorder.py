@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,9 @@ from rclpy.parameter import Parameter
 from rclpy.serialization import serialize_message
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu, NavSatFix
+from std_msgs.msg import String
 
+from meta_repo_ros.core.processor import Level
 from meta_repo_ros.replay.bag_reader import BagReader
 from meta_repo_ros.replay.errors import BagError
 from meta_repo_ros.replay.recover import recover
@@ -21,7 +25,7 @@ from meta_repo_ros.ros import qos
 from meta_repo_ros.ros.bag_recorder import BagRecorder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -181,6 +185,40 @@ def test_what_cannot_be_written_refuses_activation(graph: Any, tmp_path: Path) -
     assert node.state_label == 'inactive'
     (row,) = node.diagnostics(0)
     assert 'cannot create the bag' in row.message
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 5 MB."""
+    place = tmp_path / 'disk'
+    place.mkdir()
+    command = ['mount', '-t', 'tmpfs', '-o', 'size=5m', 'none', str(place)]
+    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip('no right to mount a small file system')
+    yield place
+    subprocess.run(['umount', str(place)], check=True)
+
+
+def test_a_full_disk_is_said_and_the_bag_is_complete(
+    graph: Any, small_disk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    node = recorder(graph, path=str(small_disk / 'bag'), topics=['text'])
+    texts = graph.publisher(String, 'text', 'STATE')
+    message = String(data=100_000 * 'x')
+
+    def stopped() -> bool:
+        texts.publish(message)
+        return node.bag_path is None
+
+    graph.spin_until(stopped, 'the end of recording')
+    (row,) = node.diagnostics(0)
+    assert row.level == Level.ERROR
+    assert 'the disk is full; recording stopped after' in row.message
+    assert 'the disk is full' in capfd.readouterr().err
+    assert node.state_label == 'active'
+    with BagReader(small_disk / 'bag') as bag:
+        assert bag.message_count > 10
+        assert all(m.data == message.data for _, _, _, m in bag.messages())
 
 
 def test_parameter_file_has_the_defaults(pytestconfig: pytest.Config) -> None:
