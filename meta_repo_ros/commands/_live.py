@@ -14,6 +14,7 @@ import numpy as np
 
 from meta_repo_ros.commands import _domain
 from meta_repo_ros.commands._display import Display, display_on
+from meta_repo_ros.commands._offline import CHAIN, make, parameters
 from meta_repo_ros.graph import NODES, ProcessSpec, system
 from meta_repo_ros.replay.bag_reader import BagReader
 from meta_repo_ros.replay.errors import BagError
@@ -172,7 +173,7 @@ async def _watch(
             await asyncio.wait_for(interrupted.wait(), _REFRESH_S)
 
 
-def replay(console: Console, bag: Path, folder: Path, rate: float, params_file: Path | None) -> int:
+def replay(console: Console, bag: Path, folder: Path, rate: float, files: Sequence[Path]) -> int:
     """Play ``bag`` through the live graph; returns the exit code.
 
     Raises:
@@ -190,9 +191,9 @@ def replay(console: Console, bag: Path, folder: Path, rate: float, params_file: 
         'record': 'true',
         'bag_path': str((folder / 'bag').absolute()),
         'respawn': 'false',
-        'params_file': str(params_file or ''),
     }
-    processes = with_parameters(system(given), {'bag_player': {'rate': rate}})
+    over: dict[str, Mapping[str, object]] = {node: parameters(node, files) for node in CHAIN}
+    processes = with_parameters(system(given), {**over, 'bag_player': {'rate': rate}})
     duration = (max(stamps) - min(stamps)) * 1e-9
     expected = Expected(
         'odometry' if 'gnss/fix' in names else 'imu/data',
@@ -202,7 +203,7 @@ def replay(console: Console, bag: Path, folder: Path, rate: float, params_file: 
     facts = report.Facts(
         title=f'Live replay of {bag.name}',
         lines=[f'{bag} played through the live graph at {rate:g} times real time.'],
-        configuration=configuration(processes, params_file),
+        configuration=configuration(processes),
     )
     return conclude(console, flight, folder, facts, expected)
 
@@ -234,15 +235,15 @@ def verdict(flight: Flight, judgement: Judgement, expected: Expected) -> str:
 
 def configuration(processes: Sequence[ProcessSpec], params_file: Path | None = None) -> Any:
     """Parameters of the processors in ``processes``, by node."""
-    from meta_repo_ros.commands._offline import make
     from meta_repo_ros.core.parameters import to_mapping
 
+    files = [] if params_file is None else [params_file]
     nodes = [node for process in processes for node in process.nodes]
     found: dict[str, Mapping[str, object]] = {}
     for node in nodes:
         values: dict[str, object] = {}
         if NODES[node.type].kind == 'processor':
-            values.update(to_mapping(make(node.type, params_file).parameters))
+            values.update(to_mapping(make(node.type, files).parameters))
         values.update(node.parameters)
         if values:
             found[node.type] = values

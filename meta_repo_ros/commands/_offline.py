@@ -17,30 +17,74 @@ from meta_repo_ros.graph import NODES
 
 # node -> a topic without which it has nothing to work on
 CHAIN = {'attitude_fusion': 'imu/mag', 'navigation_fusion': 'gnss/fix'}
+# kind of an imported recording -> the vehicle profile that it needs
+PROFILES = {'drive': 'car'}
 
 
-def chain(topics: Collection[str], params_file: Path | None = None) -> list[Processor]:
+def profile_file(name: str) -> Path:
+    """The parameter file of the vehicle profile ``name``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    folder = config_directory() / 'profiles'
+    path = folder / f'{name}.yaml'
+    if not path.is_file():
+        known = ', '.join(sorted(p.stem for p in folder.glob('*.yaml'))) or 'none'
+        raise ValueError(f'no vehicle profile {name!r}; there are {known}')
+    return path
+
+
+def chain(
+    topics: Collection[str],
+    files: Sequence[Path] = (),
+    given: Mapping[str, Mapping[str, Any]] | None = None,
+) -> list[Processor]:
     """The filters for a bag with these relative topics.
+
+    Args:
+        topics: relative names.
+        files: parameter files over the shipped ones, later ones win.
+        given: values by node and dotted name, over all files.
 
     Raises:
         ValueError: a parameter file that a processor refuses.
         OSError: a parameter file that cannot be read.
     """
     return [
-        make(node, params_file)
+        make(node, files, (given or {}).get(node, {}))
         for node, needed in CHAIN.items()
         if needed in topics and 'imu/data_raw' in topics
     ]
 
 
-def make(node: str, params_file: Path | None = None) -> Processor:
-    """The processor ``node`` with its shipped parameters and those of ``params_file`` over them."""
+def make(
+    node: str, files: Sequence[Path] = (), given: Mapping[str, Any] | None = None
+) -> Processor:
+    """The processor ``node`` with its shipped parameters, those of ``files`` and ``given``."""
     module, _, name = NODES[node].factory.partition(':')
     factory: Any = getattr(importlib.import_module(module), name)
     shipped = config_directory() / f'{node}.yaml'
-    files = [path for path in (shipped, params_file) if path is not None and path.is_file()]
-    processor: Processor = factory(from_mapping(factory.Parameters, parameters(node, files)))
+    every = [path for path in (shipped, *files) if path.is_file()]
+    values = {**parameters(node, every), **(given or {})}
+    processor: Processor = factory(from_mapping(factory.Parameters, values))
     return processor
+
+
+def assignment(text: str) -> tuple[str, str, Any]:
+    """Node, parameter and value of ``NODE:PARAMETER=VALUE``; the value is YAML.
+
+    Raises:
+        ValueError: not of this form, or no such node.
+    """
+    name, equals, value = text.partition('=')
+    node, colon, parameter = name.partition(':')
+    if not (equals and colon and parameter) or node not in CHAIN:
+        raise ValueError(
+            f'expected NODE:PARAMETER=VALUE with one of {", ".join(CHAIN)}; got {text!r}'
+        )
+    read = yaml.safe_load(value)
+    return node, parameter, tuple(read) if isinstance(read, list) else read
 
 
 def parameters(node: str, files: Sequence[Path]) -> dict[str, Any]:

@@ -24,7 +24,9 @@ class Options:
     """What the command line says for every recording."""
 
     namespace: str
-    params_file: Path | None
+    files: tuple[Path, ...]
+    given: dict[str, dict[str, Any]]
+    profile: str
     outages: OutagePlan | None
     settle: float
 
@@ -38,12 +40,20 @@ class Options:
 @click.option('--live', is_flag=True, help='Play through the live graph instead of offline.')
 @click.option('--rate', default=1.0, show_default=True, help='Times real time, with --live.')
 @click.option(
-    '--outages', metavar='EVERY:LENGTH',
-    help='Withhold the GNSS for LENGTH seconds every EVERY seconds and score the ends.',
+    '--outages', metavar='EVERY:LENGTH[:FIRST]',
+    help='Withhold the GNSS for LENGTH seconds every EVERY seconds, first after FIRST seconds.',
 )  # fmt: skip
 @click.option(
     '--params-file', type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help='Parameter file over the shipped ones.',
+)  # fmt: skip
+@click.option(
+    '--profile', default='auto', show_default=True,
+    help='Vehicle profile (a file in config/profiles), none, or auto: by kind of recording.',
+)  # fmt: skip
+@click.option(
+    '--set', 'assignments', multiple=True, metavar='NODE:PARAMETER=VALUE',
+    help='One parameter, over all files; offline only.',
 )  # fmt: skip
 @click.option('--namespace', default='', help='Vehicle whose topics are replayed, such as /uav1.')
 @click.option('--settle', default=0.0, help='Seconds after the first estimate left out of errors.')
@@ -56,6 +66,8 @@ def command(
     rate: float,
     outages: str | None,
     params_file: Path | None,
+    profile: str,
+    assignments: tuple[str, ...],
     namespace: str,
     settle: float,
 ) -> None:
@@ -71,9 +83,10 @@ def command(
         plan = OutagePlan.parse(outages) if outages else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint='--outages') from error
-    if live and (plan or len(recordings) > 1):
-        raise click.UsageError('--live takes one recording and no --outages')
-    options = Options(namespace, params_file, plan, settle)
+    if live and (plan or assignments or namespace or len(recordings) > 1):
+        raise click.UsageError('--live takes one recording, no --outages, --set or --namespace')
+    files = () if params_file is None else (params_file,)
+    options = Options(namespace, files, _given(assignments), profile, plan, settle)
     console = _runs.console()
     folder = _runs.folder(output, 'replay')
     results: dict[str, Judgement] = {}
@@ -82,7 +95,9 @@ def command(
         name = _runs.unique(path, results)
         try:
             if live:
-                code = _live.replay(console, _bag(path, folder), folder, rate, params_file)
+                bag = _bag(path, folder)
+                wanted = (*_profile(bag, options), *files)
+                code = _live.replay(console, bag, folder, rate, wanted)
                 context.exit(code)
             results[name] = _replay(console, path, folder / name, options)
         except (OSError, ValueError, RuntimeError) as error:
@@ -115,6 +130,7 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
     """
     from rich.progress import Progress, TimeRemainingColumn
 
+    from meta_repo_ros.commands._offline import chain
     from meta_repo_ros.replay import offline
     from meta_repo_ros.replay.bag_reader import BagReader
     from meta_repo_ros.reporting import recorded, report, terminal
@@ -126,7 +142,8 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
         prefix = f'/{options.namespace.strip("/")}/'.replace('//', '/')
         topics = {'/' + name.lstrip('/') for name in bag.topics}
         relative = {name.removeprefix(prefix) for name in topics if name.startswith(prefix)}
-    processors = _chain(relative, options.params_file)
+    profile = _profile(source, options)
+    processors: Sequence[Processor] = chain(relative, (*profile, *options.files), options.given)
     if not processors:
         raise RuntimeError(
             'nothing to fuse: a replay needs imu/data_raw with imu/mag or gnss/fix'
@@ -152,9 +169,10 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
     recording = recorded.read_bag(folder / 'bag', options.namespace)
     judgement = report.judge(recording, phases, settle=options.settle)
     names = ' and '.join(processor.name for processor in processors)
+    remarks = [*_vehicle_lines(profile, processors), *_outage_lines(phases, recording)]
     facts = report.Facts(
         title=f'Replay of {path.name}',
-        lines=[f'Offline replay of {path} through {names}.', *_outage_lines(phases, recording)],
+        lines=[f'Offline replay of {path} through {names}.', *remarks],
         bag=str(folder / 'bag'),
         digest=result.digest,
         speed=result.real_time_factor,
@@ -166,7 +184,7 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
         console.print(terminal.error_table(judgement))
     else:
         console.print('no truth in this recording, or no estimate: no errors to print')
-    for line in _outage_lines(phases, recording):
+    for line in remarks:
         console.print(line, highlight=False)
     console.print(
         f'{result.duration_ns * 1e-9:.1f} s in {result.wall_s:.1f} s, '
@@ -179,10 +197,29 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
     return judgement
 
 
-def _chain(relative: set[str], params_file: Path | None) -> Sequence[Processor]:
-    from meta_repo_ros.commands._offline import chain
+def _given(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:
+    from meta_repo_ros.commands._offline import assignment
 
-    return chain(relative, params_file)
+    given: dict[str, dict[str, Any]] = {}
+    for text in assignments:
+        try:
+            node, name, value = assignment(text)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint='--set') from error
+        given.setdefault(node, {})[name] = value
+    return given
+
+
+def _profile(source: Path, options: Options) -> tuple[Path, ...]:
+    """The parameter file of the vehicle profile, by the kind of recording unless named."""
+    from meta_repo_ros.commands._offline import PROFILES, profile_file
+    from meta_repo_ros.replay.bag_reader import BagReader
+
+    name = options.profile
+    if name == 'auto':
+        with BagReader(source) as bag:
+            name = PROFILES.get(bag.custom_data.get('recording', ''), 'none')
+    return () if name == 'none' else (profile_file(name),)
 
 
 def _phases(source: Path, options: Options, prefix: str) -> tuple[tuple[int, int], ...]:
@@ -199,6 +236,16 @@ def _phases(source: Path, options: Options, prefix: str) -> tuple[tuple[int, int
     if not phases:
         raise RuntimeError('no outage fits: the recording has no fixes, or is too short')
     return phases
+
+
+def _vehicle_lines(profile: Sequence[Path], processors: Sequence[Processor]) -> list[str]:
+    """The vehicle profile and its constraints, which a result must not hide."""
+    lines = [f'Vehicle profile {path.stem}.' for path in profile]
+    for processor in processors:
+        constraints = _mapping(processor).get('vehicle.constraints', 'none')
+        if constraints != 'none':
+            lines.append(f'Motion constraints: those of a {constraints}.')
+    return lines
 
 
 def _outage_lines(phases: Sequence[tuple[int, int]], recording: Any) -> list[str]:

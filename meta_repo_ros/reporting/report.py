@@ -209,10 +209,8 @@ def _tiles(recording: Recording, judgement: Judgement, facts: Facts) -> list[Til
     found = judgement.navigation
     flat = None if found is None else found.horizontal_consistency
     if flat is not None and np.isfinite(flat.mean):
-        share = flat.inside_95
-        tiles.append(
-            Tile('inside the 95 % ellipse', f'{share:.1%}', 'of horizontal errors', share >= 0.9)
-        )
+        detail = f'of horizontal errors, mean NEES {flat.mean:.1f} of 2'
+        tiles.append(Tile('inside the 95 % ellipse', f'{flat.inside_95:.0%}', detail))
     if facts.latency is not None and len(facts.latency):
         median, high = np.percentile(facts.latency, [50, 99])
         tiles.append(Tile('latency, median', f'{median:.1f} ms', f'99 % below {high:.1f} ms'))
