@@ -188,6 +188,14 @@ def test_broken_drives_are_named(
         read_drive(tmp_path)
 
 
+def test_what_a_recording_does_not_take_is_refused(recordings: Path, tmp_path: Path) -> None:
+    log = recordings / 'px4' / 'sample_log_small.ulg'
+    with pytest.raises(RecordingError, match='holds receive times'):
+        import_recording(log, tmp_path / 'bag', latency_s={'gnss/fix': 0.2})
+    with pytest.raises(RecordingError, match='outages are for'):
+        import_recording(log, tmp_path / 'bag', outage=Outage(0.0, 1.0, 2.0, 3))
+
+
 @pytest.mark.parametrize('text', ['60,15,45', '60,15,10,3', 'a,b,c,d', '0,1,2,1.5'])
 def test_wrong_outages_are_refused(recordings: Path, tmp_path: Path, text: str) -> None:
     arguments = ['import', str(recordings / 'gnss_imu'), '-o', str(tmp_path / 'bag')]

@@ -67,6 +67,8 @@ def import_recording(
     kind = kind_of(source)
     if outage is not None and kind != 'drive':
         raise RecordingError(f'{source}: outages are for recordings with GNSS (.pos)')
+    if latency_s and kind == 'px4':
+        raise RecordingError(f'{source}: a PX4 log holds receive times; no latency can be declared')
     if kind == 'broad':
         streams = trial_streams(source)
     elif kind == 'px4':
