@@ -36,6 +36,7 @@ from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
 Array = NDArray[np.float64]
 # Least time between two velocities that gives an acceleration, s
 _MIN_SPAN = 0.4
+_CONVERGED = 1e-6  # rad
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,8 @@ class Alignment:
         """
         g, limits = self._g, self.parameters.alignment
         if g.start is None or g.seconds < limits.duration:
-            self.missing = 'time to level'
+            if 'heading' not in self.missing:
+                self.missing = 'time to level'
             return None
         gravity = frame.gravity(0.0, 0.0, 0.0)
         up: Vector = (-gravity[0], -gravity[1], -gravity[2])
@@ -168,7 +170,7 @@ class Alignment:
             accel_variance += 2.0 * float(np.trace(g.last_velocity[2])) / 3.0 / (span * span)
         level = between(force, up)
         tilt_variance = accel_variance / 96.0  # over gravity squared
-        found = self._heading(level, ecef_to_enu, declination, tilt_variance)
+        found = self._heading(level, up, ecef_to_enu, declination, tilt_variance)
         if found is None:
             return None
         start, covariance, source = found
@@ -183,7 +185,12 @@ class Alignment:
         )
 
     def _heading(
-        self, level: Quaternion, ecef_to_enu: Quaternion, declination: float, tilt_variance: float
+        self,
+        level: Quaternion,
+        up: Vector,
+        ecef_to_enu: Quaternion,
+        declination: float,
+        tilt_variance: float,
     ) -> tuple[Quaternion, Array, str] | None:
         """Attitude of the start, its covariance in the frame's axes, and the source of heading."""
         g, limits = self._g, self.parameters.alignment
@@ -195,25 +202,20 @@ class Alignment:
             east, north, _ = g.last_velocity[1]
             speed = math.hypot(east, north)
             if speed >= limits.min_speed:
-                x, y, _ = rotate(level, rotate(g.turn_at_velocity, (1.0, 0.0, 0.0)))
-                turn_by = math.atan2(north, east) - math.atan2(y, x)
+                nose = rotate(g.turn_at_velocity, (1.0, 0.0, 0.0))
                 course = float(np.trace(g.last_velocity[2])) / 3.0 / (speed * speed)
                 variance = course + limits.sideslip_sigma**2
                 return (
-                    multiply(exp((0.0, 0.0, turn_by)), level),
+                    _turned(level, up, nose, math.atan2(north, east)),
                     np.diag([tilt_variance, tilt_variance, variance]),
                     'velocity',
                 )
         if self.parameters.heading.use != 'never' and any(g.magnetic):
-            x, y, z = rotate(level, g.magnetic)
-            turn_by = math.pi / 2.0 - declination - math.atan2(y, x)
+            attitude = _turned(level, up, g.magnetic, math.pi / 2.0 - declination)
+            x, y, z = rotate(attitude, g.magnetic)
             dip = z / max(math.hypot(x, y), 1e-12)
             variance = self.parameters.heading.sigma**2 + dip * dip * tilt_variance
-            return (
-                multiply(exp((0.0, 0.0, turn_by)), level),
-                np.diag([tilt_variance, tilt_variance, variance]),
-                'magnetometer',
-            )
+            return attitude, np.diag([tilt_variance, tilt_variance, variance]), 'magnetometer'
         self.missing = 'a source of heading: star attitude, magnetometer' + (
             ', or speed' if limits.velocity_heading else ''
         )
@@ -227,6 +229,23 @@ class Alignment:
         """Back to :meth:`snapshot`."""
         gathered, self.missing = snapshot
         self._g = copy.copy(gathered)
+
+
+def _turned(level: Quaternion, axis: Vector, direction: Vector, azimuth: float) -> Quaternion:
+    """``level`` turned about ``axis`` until ``direction`` (body) points to ``azimuth`` from east.
+
+    The axis is that of the specific force, which must keep its direction: vertical only where the
+    vehicle does not accelerate. Then one step suffices, else the steps converge quickly.
+    """
+    x, y, z = axis
+    norm = math.hypot(x, y, z)
+    for _ in range(20):
+        east, north, _ = rotate(level, direction)
+        off = math.remainder(azimuth - math.atan2(north, east), 2.0 * math.pi)
+        level = multiply(exp((x / norm * off, y / norm * off, z / norm * off)), level)
+        if abs(off) < _CONVERGED:
+            break
+    return level
 
 
 def _add(a: Vector, b: Vector) -> Vector:

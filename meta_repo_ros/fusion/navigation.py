@@ -60,7 +60,7 @@ _GAP_ACCELERATION = 5.0  # m/s2
 _GAP_RATE = 0.3  # rad/s
 _DRIFT_MEMORY = (5.0, 20.0, 60.0)  # s
 _VELOCITY_NAME, _POSITION_NAME = 'gnss_velocity', 'gnss_position'
-_NO_GROWTH = np.zeros((3, 3))
+_DOUBTFUL_STREAK = 5
 
 
 class Status(enum.Enum):
