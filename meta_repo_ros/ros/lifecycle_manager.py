@@ -135,7 +135,10 @@ class LifecycleManager(ManagedNode):
         if problems:
             return [Diagnostic('managed nodes', Level.ERROR, '; '.join(problems), values)]
         if not self._supervision.reached(self._target):
+            changed = self._supervision.changed_by_hand()
             text = f'on the way to {self._target.value}'
+            if changed:
+                text = f'not all {self._target.value}; changed by hand: {", ".join(changed)}'
             return [Diagnostic('managed nodes', Level.WARN, text, values)]
         return [Diagnostic('managed nodes', Level.OK, f'all {self._target.value}', values)]
 

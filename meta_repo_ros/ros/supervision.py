@@ -75,6 +75,7 @@ class ManagedState:
         last_beat_ns: when the last heartbeat came (or when waiting began).
         lost: whether heartbeats stopped.
         left_out: lost once and not to be reconnected.
+        by_hand: somebody else changed its state; it is left as it is.
         refused: the transition that it refused, None if it did not.
     """
 
@@ -83,6 +84,7 @@ class ManagedState:
     last_beat_ns: int = 0
     lost: bool = False
     left_out: bool = False
+    by_hand: bool = False
     refused: Step | None = None
     settle_until_ns: int = 0
 
@@ -136,16 +138,20 @@ class Supervision:
             if node.incarnation and incarnation != node.incarnation:
                 events.append(f'{name}: its process was started anew')
                 node.settle_until_ns = 0
-                node.refused = None
+                node.refused, node.by_hand, node.state = None, False, ''
                 self._drop_call(name)
             elif node.lost:
                 events.append(f'{name}: heartbeat is back')
             if node.lost and not self._reconnect:
                 node.left_out = True
             node.incarnation, node.last_beat_ns, node.lost = incarnation, now_ns, False
-            if self.call is not None and self.call.name == name:
+            asked = self.call is not None and self.call.name == name
+            if self.call is not None and asked:
                 self.call.beats += 1
             if now_ns >= node.settle_until_ns:
+                if node.state not in ('', label) and not asked and not node.by_hand:
+                    node.by_hand = True
+                    events.append(f'{name}: somebody else made it {label}; it is left alone')
                 node.state = label
             if node.refused is not None and label == _RESULT[node.refused]:
                 node.refused = None  # it was asked twice, and had agreed the first time
@@ -184,7 +190,7 @@ class Supervision:
             names = list(self.nodes) if forward else list(reversed(self.nodes))
             for name in names:
                 node = self.nodes[name]
-                if node.refused is not None or node.left_out:
+                if node.refused is not None or node.left_out or node.by_hand:
                     continue
                 if node.state == label:
                     return name, step
@@ -214,9 +220,9 @@ class Supervision:
         return ''
 
     def retry(self) -> None:
-        """Give refused and left-out nodes another chance."""
+        """Take refused, left-out and changed nodes in hand again."""
         for node in self.nodes.values():
-            node.refused, node.left_out = None, False
+            node.refused, node.left_out, node.by_hand = None, False, False
 
     def reached(self, target: Target) -> bool:
         """Whether every node is at ``target``."""
@@ -230,6 +236,10 @@ class Supervision:
             not node.state and not node.left_out and now_ns - node.last_beat_ns < self._respawn_ns
             for node in self.nodes.values()
         )
+
+    def changed_by_hand(self) -> list[str]:
+        """Nodes that somebody else took to another state."""
+        return [name for name, node in self.nodes.items() if node.by_hand]
 
     def problems(self) -> list[str]:
         """One line per node that is lost, absent, left out or refused."""

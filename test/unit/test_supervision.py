@@ -58,8 +58,24 @@ def test_a_stale_heartbeat_does_not_undo_a_transition() -> None:
     assert _do(supervision, Target.ACTIVE, 0) == ('a', Step.CONFIGURE)
     supervision.beat('1.1', {'a': 'unconfigured'}, S // 10)
     assert supervision.nodes['a'].state == 'inactive'
-    supervision.beat('1.1', {'a': 'unconfigured'}, S)  # it stays: something else cleaned it up
-    assert supervision.nodes['a'].state == 'unconfigured'
+    assert supervision.next_step(Target.ACTIVE, S // 10) == ('a', Step.ACTIVATE)
+
+
+def test_what_somebody_else_does_is_left_alone_until_the_next_command() -> None:
+    supervision = _supervision('a')
+    supervision.beat('1.1', {'a': 'unconfigured'}, 0)
+    assert _do(supervision, Target.ACTIVE, 0) == ('a', Step.CONFIGURE)
+    assert _do(supervision, Target.ACTIVE, 0) == ('a', Step.ACTIVATE)
+    assert len(supervision.beat('1.1', {'a': 'inactive'}, S)) == 1
+    assert supervision.beat('1.1', {'a': 'inactive'}, 2 * S) == []
+    assert supervision.next_step(Target.ACTIVE, 2 * S) is None
+    assert supervision.changed_by_hand() == ['a']
+    supervision.retry()
+    assert supervision.next_step(Target.ACTIVE, 2 * S) == ('a', Step.ACTIVATE)
+    # a new process is not what somebody else did
+    supervision.beat('1.1', {'a': 'active'}, 3 * S)
+    supervision.beat('2.2', {'a': 'unconfigured'}, 4 * S)
+    assert supervision.next_step(Target.ACTIVE, 4 * S) == ('a', Step.CONFIGURE)
 
 
 def test_lost_after_the_timeout_and_not_before() -> None:
