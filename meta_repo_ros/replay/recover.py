@@ -12,9 +12,11 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import zstandard
 from mcap.exceptions import McapError
+from mcap.reader import SeekingReader
 from mcap.records import Channel, Chunk, Message, Schema
 from mcap.stream_reader import CRCValidationError, StreamReader, breakup_chunk
 from rosbags.interfaces import Qos
@@ -38,6 +40,8 @@ _BROKEN = (
     RuntimeError,
     ValueError,
     LookupError,
+    TypeError,
+    AttributeError,
     OSError,
     EOFError,
     MemoryError,
@@ -160,22 +164,52 @@ def _records(path: Path, lost: list[str]) -> Iterator[object]:
         while True:
             position = file.tell()
             try:
-                record = next(records)
-                parts = [record]
-                if isinstance(record, Chunk):
-                    parts = breakup_chunk(record, validate_crc=True)
-            except StopIteration:
-                return
+                record = next(records, None)
             except _BROKEN as error:
-                what = str(error) or 'incomplete record'
                 rest = plain.stat().st_size - position
-                if file.tell() - position < rest and not isinstance(error, McapError):
-                    lost.append(f'{path.name}: a broken chunk at byte {position} ({what})')
-                    continue
                 if rest:
-                    lost.append(f'{path.name}: {rest} bytes from byte {position} on ({what})')
+                    what = str(error) or 'incomplete record'
+                    lost.append(f'{path.name}: from byte {position} of {position + rest} ({what})')
+                yield from _indexed_records(file, position, path, lost)
                 return
-            yield from parts
+            if record is None:
+                return
+            yield from _unpacked(record, position, path, lost)
+
+
+def _unpacked(record: object, position: int, path: Path, lost: list[str]) -> Iterator[object]:
+    if not isinstance(record, Chunk):
+        yield record
+        return
+    try:
+        yield from breakup_chunk(record, validate_crc=True)
+    except _BROKEN as error:
+        lost.append(f'{path.name}: the chunk at byte {position} ({error or "broken"})')
+
+
+def _indexed_records(
+    file: BinaryIO, position: int, path: Path, lost: list[str]
+) -> Iterator[object]:
+    """Chunks behind ``position`` by the index at the end, where that is whole."""
+    try:
+        file.seek(0)
+        summary = SeekingReader(file, record_size_limit=_RECORD_LIMIT).get_summary()
+    except _BROKEN:
+        return
+    if summary is None:
+        return
+    yield from summary.schemas.values()
+    yield from summary.channels.values()
+    for index in sorted(summary.chunk_indexes, key=lambda index: index.chunk_start_offset):
+        if index.chunk_start_offset <= position:
+            continue
+        file.seek(index.chunk_start_offset)
+        reader = StreamReader(
+            file, skip_magic=True, emit_chunks=True, record_size_limit=_RECORD_LIMIT
+        )
+        with contextlib.suppress(*_BROKEN):
+            record = next(reader.records, None)
+            yield from _unpacked(record, index.chunk_start_offset, path, lost)
 
 
 def _channel(channel: Channel, schema: Schema | None) -> tuple[str, tuple[Qos, ...], Definition]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mcap.reader import make_reader
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from sensor_msgs.msg import Imu
 from std_msgs.msg import String
@@ -76,7 +77,8 @@ def test_missing_metadata_says_recover(bag: Path, tmp_path: Path) -> None:
         assert again.topics['/imu'].qos[0].depth == 200
 
 
-def test_a_broken_chunk_costs_itself_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize('where', ['content', 'length'])
+def test_a_broken_chunk_costs_itself_alone(tmp_path: Path, where: str) -> None:
     path = tmp_path / 'bag'
     with BagWriter(path, compression='zstd') as writer:
         writer.add_topic('text', 'std_msgs/msg/String')
@@ -84,13 +86,23 @@ def test_a_broken_chunk_costs_itself_alone(tmp_path: Path) -> None:
             writer.write('text', number, String(data=f'{number:04d}' * 500))
             writer.flush()
     file = path / 'bag_0.mcap'
+    with file.open('rb') as stream:
+        summary = make_reader(stream).get_summary()
+    assert summary is not None
+    chunk = summary.chunk_indexes[4]
     data = bytearray(file.read_bytes())
-    data[data.find(b'zstd', len(data) // 3) + 30] ^= 0xFF
+    if where == 'content':
+        data[chunk.chunk_start_offset + chunk.chunk_length - 20] ^= 0xFF
+    else:
+        data[chunk.chunk_start_offset + 6] = 0xFF
     file.write_bytes(data)
-    with pytest.raises(BagError):
-        list(BagReader(path).raw())
+    if where == 'content':
+        with pytest.raises(BagError, match='meta-repo bag recover'):
+            list(BagReader(path).raw())
     result = recover(path)
-    assert result.message_count == 9
+    with BagReader(result.path) as bag:
+        numbers = [message.data[:4] for _, _, _, message in bag.messages()]
+    assert numbers == [f'{number:04d}' for number in range(10) if number != 4]
     assert len(result.lost) == 1
 
 
