@@ -82,10 +82,14 @@ def command(
     from meta_repo_ros import graph
     from meta_repo_ros.environment import domain_id, process_environment
     from meta_repo_ros.run import RunError, Runner
+    from meta_repo_ros.simulation.library import find_scenario
 
+    values = given_arguments(options, assignments)
     try:
-        processes = graph.system(given_arguments(options, assignments))
+        processes = graph.system(values)
         domain = domain_id()
+        if values.get('scenario'):
+            find_scenario(values['scenario'])
     except ArgumentError as error:
         raise click.UsageError(str(error)) from error
     except (ValueError, OSError) as error:
