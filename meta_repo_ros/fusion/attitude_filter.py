@@ -46,6 +46,7 @@ from meta_repo_ros.fusion.attitude_state import (
 Array = NDArray[np.float64]
 
 _GATE = 0.999
+_EARTH_RADIUS = 6.371e6  # m
 # what a magnetic heading may change: heading, gyro bias and the deviation; roll, pitch stay
 _HEADING_GAIN = np.zeros((SIZE, 1))
 _HEADING_GAIN[[HEADING, *range(SIZE)[BIAS], DEVIATION]] = 1.0
@@ -197,7 +198,7 @@ class AttitudeFilter(Propagation):
     def place(self, stamp: int, sample: PositionSample) -> None:
         """Take the position; with it comes what the magnetic field should be there."""
         s, p = self.state, self.parameters.magnetometer
-        s.position = sample
+        s.position, s.placed = sample, stamp
         s.counts['position'].accepted += 1
         if p.enabled and p.world_model:
             before = s.field.declination
@@ -207,13 +208,17 @@ class AttitudeFilter(Propagation):
                 s.orientation = rot.multiply(rot.exp((0.0, 0.0, turn)), s.orientation)
 
     def _star(self, stamp: int, sample: StarSample) -> None:
-        position = self.state.position
+        s = self.state
+        position = s.position
         if position is None:
-            self.state.counts['stars'].rejected += 1
+            s.counts['stars'].rejected += 1
             return
         turn = icrs_to_enu(stamp, position.latitude, position.longitude)
         matrix = turn @ rot.to_matrix(sample.orientation).T
         covariance = matrix @ np.reshape(sample.covariance, (3, 3)) @ matrix.T
+        # an old position turns the local vertical by what was flown since
+        moved = math.hypot(*s.mean_velocity) * (stamp - s.placed) * 1e-9 / _EARTH_RADIUS
+        covariance += moved * moved * np.eye(3)
         self._attitude(stamp, rot.from_matrix(matrix), covariance.ravel())
 
     def _attitude(

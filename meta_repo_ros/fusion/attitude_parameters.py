@@ -85,6 +85,13 @@ class Velocity:
         minimum=0.1,
         maximum=100.0,
     )
+    outage_time: float = parameter(
+        20.0,
+        'Correlation time of the velocity after the last one measured.',
+        unit='s',
+        minimum=0.001,
+        maximum=1000.0,
+    )
     recovery_count: int = parameter(
         20, 'Velocities refused in a row after which the next one is taken.', minimum=2
     )
@@ -261,7 +268,7 @@ class Rest:
         maximum=1.0,
     )
     velocity_sigma: float = parameter(
-        0.02, 'Standard deviation of the velocity at rest.', unit='m/s', minimum=1e-6, maximum=10.0
+        0.1, 'Standard deviation of the velocity at rest.', unit='m/s', minimum=1e-6, maximum=10.0
     )
 
 

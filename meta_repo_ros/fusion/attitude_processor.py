@@ -96,9 +96,12 @@ class AttitudeFusion(Processor):
         if arrival is Arrival.DROPPED:
             self._refused[_SENSORS[topic]]['older than the window'] += 1
             return ()
+        if topic != IMU:
+            return ()
+        # one replay for all that came late since the last sample
         self.window.settle()
         state = self.filter.state
-        if topic != IMU or not state.aligned or not self._published < valid == state.stamp:
+        if not state.aligned or not self._published < valid == state.stamp:
             return ()  # a late or repeated sample improves what comes next
         self._published = valid
         return (Output('imu/data', self._output(message, sample)),)
@@ -170,6 +173,7 @@ class AttitudeFusion(Processor):
     # -- diagnostics -------------------------------------------------------------------------------
     def diagnostics(self, stamp: int) -> Sequence[Diagnostic]:
         """One row for the attitude and one per sensor."""
+        self.window.settle()
         return (
             self._attitude_row(stamp),
             self._sensor_row('imu', self._imu_values()),

@@ -145,7 +145,7 @@ class Propagation:
         self._forget_heading()
         s.aligned = True
         if s.position is not None:
-            self.place(stamp, s.position)
+            self.place(stamp, s.position)  # from the parameters
 
     def _level(self, force: Vector) -> None:
         """Take the tilt from the specific force, the more doubtful the less it is gravity."""
@@ -222,10 +222,11 @@ class Propagation:
             variance = self.parameters.rest.velocity_sigma**2 * 0.1
         else:
             spread = m.velocity_sigma**2 + m.acceleration_time**2 * s.spread
-            # what moved fast when last seen may have turned since
-            spread += mean_x * mean_x + mean_y * mean_y
             # variance v and correlation time t make the density 2 v t at low frequency
             variance = 2.0 * spread * m.velocity_time
+            # what moved fast when last seen may have turned since
+            turned = mean_x * mean_x + mean_y * mean_y
+            variance += 2.0 * turned * self.parameters.velocity.outage_time
         z = np.array((mean_x - x, mean_y - y))
         self.correct(VELOCITY_ROWS, z, np.eye(2) * (variance / dt), ALL)
 

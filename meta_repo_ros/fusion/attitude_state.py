@@ -155,9 +155,9 @@ class State:
     __slots__ = (
         'aided', 'aligned', 'bias', 'counts', 'covariance', 'deviation', 'field', 'fixes', 'force',
         'force_bias', 'force_variance', 'gaps', 'heading_known', 'heading_refused', 'judged',
-        'last_field', 'last_fix', 'last_velocity', 'mean_velocity', 'orientation', 'position',
-        'rate', 'rate_variance', 'resets', 'rest', 'spread', 'stamp', 'sums', 'updated', 'velocity',
-        'velocity_refused',
+        'last_field', 'last_fix', 'last_velocity', 'mean_velocity', 'orientation', 'placed',
+        'position', 'rate', 'rate_variance', 'resets', 'rest', 'spread', 'stamp', 'sums', 'updated',
+        'velocity', 'velocity_refused',
     )  # fmt: skip
 
     def __init__(self, rest: RestDetector, field: FieldReference) -> None:
@@ -186,6 +186,7 @@ class State:
         self.aided = False  # velocity is measured, not only bounded
         self.fixes: tuple[tuple[Quaternion, float], ...] = ()  # refused stars: error, variance
         self.position: PositionSample | None = None
+        self.placed = 0  # stamp of the position, ns; 0 where it is a parameter
         self.counts = {name: Count() for name in SENSORS}
         self.gaps = self.resets = 0
 
