@@ -109,6 +109,7 @@ class Bench:
 
     @property
     def state(self) -> tuple[Any, ...]:
+        self.fusion.window.settle()
         s = self.fusion.filter.state
         return s.orientation, s.bias, s.covariance.tobytes(), s.stamp
 
