@@ -367,7 +367,9 @@ class Navigation:
         self.stuck = self._stuck_monitor.add(
             stamp, (fix.latitude, fix.longitude, fix.altitude), max(speed, 0.0)
         )
-        if self.stuck or self._held_back(stamp):
+        # A receiver whose velocity is refused again and again is not believed in position either
+        doubtful = self.gates[_VELOCITY_NAME].state.streak >= _DOUBTFUL_STREAK
+        if self.stuck or doubtful or self._held_back(stamp):
             gate.refuse()
             return
         verdict = gate.judge(stamp, innovation, s, r, growth, distrust=self.drift_found is not None)

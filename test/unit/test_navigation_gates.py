@@ -77,10 +77,12 @@ def test_drift_is_found_in_the_mean_and_not_in_noise() -> None:
     noise = rng.standard_normal((3000, 3))
     assert not any(monitor.add(round(0.1 * i * S), x, ONE) for i, x in enumerate(noise))
     monitor.clear()
-    pulled = (monitor.add(round(0.1 * i * S), x + [2.5, 0, 0], ONE) for i, x in enumerate(noise))
+    pulled = (
+        monitor.add(round(0.1 * i * S), x + np.array([2.5, 0.0, 0.0]), ONE)
+        for i, x in enumerate(noise)
+    )
     found = next(i for i, flag in enumerate(pulled) if flag)
     assert 10 < found < 600
-    # each of them alone would pass an ordinary gate
 
 
 def test_stuck_needs_motion() -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import copy
 import math
-import random
 from typing import Any
 
 import numpy as np
 import pytest
 
+from meta_repo_ros.core.earth import icrs_to_enu
 from meta_repo_ros.core.geodesy import LocalFrame
 from meta_repo_ros.core.parameters import from_mapping
 from meta_repo_ros.core.processor import Diagnostic, Level
+from meta_repo_ros.core.rotations import conjugate, from_matrix, from_message, multiply
 from meta_repo_ros.core.time import set_stamp, stamp_ns
 from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
 from meta_repo_ros.fusion.navigation_processor import NavigationFusion
@@ -147,11 +148,12 @@ def test_follows_the_flight_with_honest_covariance(flight: Flight) -> None:
 
 def test_arrival_does_not_matter_inside_the_window(flight: Flight) -> None:
     messages = flight.until(12.0)
-    shuffle = random.Random(3)
-    late = sorted(messages, key=lambda m: m[0] + shuffle.uniform(0.0, 0.35 * S))
+    delays = np.random.default_rng(3).uniform(0.0, 0.35 * S, len(messages))
+    order = np.argsort([m[0] + d for m, d in zip(messages, delays, strict=True)], kind='stable')
+    late = [messages[i] for i in order]
     ends = []
-    for order in (messages, late):
-        run = Run(order)
+    for arrival in (messages, late):
+        run = Run(arrival)
         run.processor.window.settle()
         f = run.processor.model.filter
         assert f is not None
@@ -202,10 +204,12 @@ def test_drag_off_at_one_metre_a_second_is_flagged(flight: Flight, consistent: b
         if Level.ERROR in levels and flagged is None:
             flagged = second - 20
     assert flagged is not None
-    assert flagged <= 10
-    # after ten seconds the fixes are 10 m off; the solution has not followed them
+    assert flagged <= (1 if consistent else 6)
+    # While the disagreement is beyond its covariance the solution does not follow. A velocity that
+    # is off as consistently is not told from the drift of this sensor after about seven seconds.
     errors = run.errors(flight)
-    assert abs(errors[np.searchsorted(errors[:, 0], 30.0), 2]) < 5.0
+    until, most = (26.0, 1.0) if consistent else (40.0, 5.0)
+    assert abs(errors[np.searchsorted(errors[:, 0], until), 2]) < most
 
 
 def test_stuck_fix_is_flagged(flight: Flight) -> None:
@@ -287,7 +291,7 @@ SKEWED = [1.0, 2.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 1.0]
 
 
 @pytest.mark.parametrize(
-    ('topic', 'sensor', 'path', 'value', 'reason'),
+    'case',
     [
         ('imu/data_raw', 'imu', 'angular_velocity.x', NAN, 'not finite'),
         ('imu/data_raw', 'imu', 'linear_acceleration.z', -INF, 'not finite'),
@@ -313,8 +317,9 @@ SKEWED = [1.0, 2.0, 0.0, 2.0, 1.0, 0.0, 0.0, 0.0, 1.0]
     ],
 )
 def test_bad_input_is_refused_with_its_reason(
-    flight: Flight, topic: str, sensor: str, path: str, value: Any, reason: str
+    flight: Flight, case: tuple[str, str, str, Any, str]
 ) -> None:
+    topic, sensor, path, value, reason = case
     messages = flight.until(2.0)
     run = Run(messages)
     run.processor.window.settle()
@@ -360,9 +365,6 @@ def test_unknown_covariance_can_be_allowed(flight: Flight) -> None:
 
 def star(flight: Flight, seconds: float, **fields: Any) -> Delivered:
     """True star attitude of the flight at a time, 0.01 deg."""
-    from meta_repo_ros.core.earth import icrs_to_enu
-    from meta_repo_ros.core.rotations import conjugate, from_matrix, from_message, multiply
-
     stamp = min(flight.truth, key=lambda t: abs(t - flight.start - seconds * S))
     to_enu = from_message(flight.truth[stamp].pose.pose.orientation)
     sky = from_matrix(icrs_to_enu(stamp, flight.origin.latitude, flight.origin.longitude))
