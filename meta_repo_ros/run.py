@@ -35,6 +35,8 @@ _STOP_SIGNALS = ((signal.SIGINT, 3.0), (signal.SIGTERM, 1.0), (signal.SIGKILL, 0
 _STARTING = 5.0
 _LAST_OUTPUT = 1.0
 _STOPPED = (0, -signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+# the kernel ends a process with its runner, even where that is killed
+_TIED = ('setpriv', '--pdeathsig', 'TERM') if shutil.which('setpriv') else ()
 _ON_STOP_REQUEST = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 OutputCallback = Callable[[str, str], None]
@@ -168,6 +170,7 @@ class Runner:
         output = os.fdopen(reading, 'rb', buffering=0)
         try:
             process = await asyncio.create_subprocess_exec(
+                *_TIED,
                 *argv(spec),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writing,

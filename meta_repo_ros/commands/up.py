@@ -98,15 +98,17 @@ def command(
         for process in processes:
             click.echo(f'{process.name}: {shlex.join(graph.argv(process))}')
         return
-    if not no_check:
-        refuse_second_graph(processes, domain)
     directory = log_dir or default_log_directory()
-    runner = Runner(processes, log_directory=directory, environment=process_environment())
-    click.echo(f'{len(processes)} processes in domain {domain}, logs in {directory}', err=True)
     try:
+        if not no_check:
+            refuse_second_graph(processes, domain)
+        runner = Runner(processes, log_directory=directory, environment=process_environment())
+        click.echo(f'{len(processes)} processes in domain {domain}, logs in {directory}', err=True)
         code = asyncio.run(runner.run())
     except RunError as error:
         raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:  # nothing runs yet: the runner takes the signal once it starts
+        code = 0
     context.exit(code)
 
 

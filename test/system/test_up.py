@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from meta_repo_ros.core.installation import config_directory
 from meta_repo_ros.replay.bag_reader import BagReader
@@ -76,6 +80,21 @@ def test_an_interrupt_while_it_starts_is_no_failure(
     assert program.stop(signal.SIGINT, 10.0) == 0
     assert 'Traceback' not in program.output
     assert orphans(value) == []
+
+
+@pytest.mark.skipif(shutil.which('setpriv') is None, reason='setpriv is not installed')
+def test_nothing_outlives_a_runner_that_is_killed(
+    start: Callable[..., Any], tmp_path: Path, mark: Any, orphans: Callable[[str], list[str]]
+) -> None:
+    value, environment = mark
+    program = start(*UP, '--no-check', '--log-dir', str(tmp_path), env=environment)
+    program.wait_for(ACTIVE, 60.0)
+    assert len(orphans(value)) > 1
+    program.stop(signal.SIGKILL)
+    end = time.monotonic() + 20.0
+    while left := orphans(value):
+        assert time.monotonic() < end, left
+        time.sleep(0.02)
 
 
 def test_the_end_of_the_flight_ends_the_graph(start: Callable[..., Any], tmp_path: Path) -> None:
