@@ -13,7 +13,7 @@ from typing import IO
 
 _FIRST_PORT, _PORTS = 7400, 250  # DDSI-RTPS 9.6.2: ports of a domain
 _DOMAINS = range(1, 102)  # above, ports reach into Linux's ephemeral range
-_locks: list[IO[str]] = []
+_locks: dict[int, IO[str]] = {}
 
 
 def isolate() -> int:
@@ -41,6 +41,11 @@ def isolate() -> int:
     raise RuntimeError('every ROS domain is in use on this machine; set ROS_DOMAIN_ID yourself')
 
 
+def chosen(domain: int) -> bool:
+    """Whether :func:`isolate` chose ``domain`` as a free one."""
+    return domain in _locks
+
+
 def used_domains() -> set[int]:
     """Domains of which a process on this machine holds a port."""
     domains = set()
@@ -64,5 +69,5 @@ def _lock(domain: int) -> bool:
     except OSError:
         lock.close()
         return False
-    _locks.append(lock)
+    _locks[domain] = lock
     return True

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 BRING_UP_S = 60.0
 _REFRESH_S = 0.5
 _STALLED_S = 15.0
+_LOOK_S = 3.0
 _END_S = 0.1  # the last samples of a bag may be lost
 SETTLE_S = 10.0
 DIVERGED_M = 50.0
@@ -116,8 +117,7 @@ async def _fly(
         loop.add_signal_handler(number, interrupted.set)
     try:
         with Observer(domain_id=domain) as observer:
-            await asyncio.sleep(0.5)
-            if observer.publishers('odometry'):
+            if await _occupied(observer, domain):
                 raise RuntimeError(
                     f'another graph publishes odometry in ROS domain {domain}: stop it, or set'
                     ' another ROS_DOMAIN_ID (or none, and a free one is taken)'
@@ -142,6 +142,18 @@ async def _fly(
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             loop.remove_signal_handler(number)
+
+
+async def _occupied(observer: Observer, domain: int) -> bool:
+    """Whether another graph publishes odometry here; a free domain that we chose needs no look."""
+    if _domain.chosen(domain):
+        return False
+    end = asyncio.get_running_loop().time() + _LOOK_S
+    while asyncio.get_running_loop().time() < end:
+        if observer.publishers('odometry') or observer.publishers('imu/data_raw'):
+            return True
+        await asyncio.sleep(0.1)
+    return False
 
 
 async def _watch(

@@ -63,7 +63,7 @@ def test_one_interrupt_ends_it_with_bag_and_report(
 ) -> None:
     folder = tmp_path / 'flight'
     program = start(*COMMAND, '--output', str(folder), env={**mark[1], 'PYTHONUNBUFFERED': '1'})
-    program.wait_for('odometry', deadline=60)
+    program.wait_for('position error', deadline=60)
     program.stop(signal.SIGINT, deadline=30)
     assert 'stopped before its time' in program.output
     assert 'Traceback' not in program.output

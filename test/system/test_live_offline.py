@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from meta_repo_ros.commands._offline import chain
 from meta_repo_ros.replay import offline
@@ -19,6 +20,17 @@ from meta_repo_ros.reporting.evaluation import attitude_errors, relocated, sampl
 from meta_repo_ros.reporting.recorded import read_bag
 
 CONVERGED_S = 10.0
+
+
+def lost_live(bag: Path) -> int:
+    """How many messages navigation_fusion missed, by its own count."""
+    lost = 0
+    with BagReader(bag) as reader:
+        for _, _, _, array in reader.messages(['/diagnostics']):
+            for row in array.status:
+                if row.name == 'navigation_fusion: host':
+                    lost = max(int(v.value) for v in row.values if v.key == 'messages lost')
+    return lost
 
 
 def test_offline_gives_what_was_published_live(demo: Any, tmp_path: Path) -> None:
@@ -31,6 +43,8 @@ def test_offline_gives_what_was_published_live(demo: Any, tmp_path: Path) -> Non
     assert live.estimate is not None
     assert again.estimate is not None
     assert live.estimate.origin is not None
+    if lost := lost_live(live_bag):
+        pytest.skip(f'too busy a machine: {lost} messages were lost live, so the sets differ')
     stamps = np.intersect1d(live.estimate.stamps, again.estimate.stamps)
     assert len(stamps) > 0.95 * len(live.estimate.stamps)
     stamps = stamps[stamps > stamps[0] + int(CONVERGED_S * 1e9)]
