@@ -28,6 +28,8 @@ from meta_repo_ros.replay.definitions import Definition
 from meta_repo_ros.replay.errors import BagError
 
 _RECORD_LIMIT = 1 << 30  # a longer record is a broken length
+_LATEST = 2**63 - 1  # ns
+_REASONS = 100  # that are told
 _SQLITE_HEADER = 100  # bytes
 _SMALLEST_PAGE = 512  # bytes
 _MISSES = 3000  # rows in sequence that cannot be read, before the rest is given up
@@ -46,6 +48,9 @@ _BROKEN = (
     EOFError,
     MemoryError,
 )
+
+# Names of columns and texts are decoded by the sqlite3 module, damaged or not.
+_SQLITE_BROKEN = (sqlite3.Error, ValueError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -103,8 +108,8 @@ def recover(source: Path | str, target: Path | str | None = None) -> Recovery:
         for path in files:
             read = _read_mcap if path.name.endswith('.mcap') else _read_sqlite
             for item in read(path, lost):
-                definition = item.definition if item.definition.encoding else None
-                writer.add_topic(item.topic, item.definition.type, item.qos, definition=definition)
+                if not _declare(writer, item, path, lost):
+                    continue
                 writer.write(item.topic, item.receive_ns, _message(item.data), item.publish_ns)
                 counts[item.topic] += 1
                 stamps = [min([*stamps[:1], item.receive_ns]), max([*stamps[1:], item.receive_ns])]
@@ -132,9 +137,31 @@ def _storage_files(source: Path) -> list[Path]:
     return sorted(files, key=_file_number)
 
 
+def _declare(writer: BagWriter, item: _Item, path: Path, lost: list[str]) -> bool:
+    """Declare the item's topic; False where topic, type or times can be no recorder's."""
+    definition = item.definition if item.definition.encoding else None
+    reason = ''
+    if not 0 <= item.receive_ns <= _LATEST:
+        reason = f'time {item.receive_ns} ns'
+    else:
+        try:
+            writer.add_topic(item.topic, item.definition.type, item.qos, definition=definition)
+        except (BagError, ValueError) as error:
+            reason = str(error)
+    text = f'{path.name}: messages of {item.topic} ({reason})'
+    if reason and text not in lost and len(lost) < _REASONS:
+        lost.append(text)
+    return not reason
+
+
 def _message(data: bytes) -> bytes:
     # Singly compressed messages: no CDR encapsulation begins like that.
-    return zstandard.ZstdDecompressor().decompress(data) if data[:4] == _ZSTD_MAGIC else data
+    if data[:4] != _ZSTD_MAGIC:
+        return data
+    try:
+        return zstandard.ZstdDecompressor().decompress(data)
+    except zstandard.ZstdError:
+        return data
 
 
 def _file_number(path: Path) -> tuple[int, str]:
@@ -240,13 +267,15 @@ def _read_sqlite(path: Path, lost: list[str]) -> Iterator[_Item]:
         if not any(log.exists() for log in logs):
             _admit_truncation(copy, lost)
         with contextlib.closing(sqlite3.connect(copy)) as connection:
+            connection.text_factory = lambda text: text.decode('utf-8', 'replace')
             try:
                 topics = _sqlite_topics(connection)
                 for number, stamp, data in _sqlite_rows(connection, path, lost):
-                    if number in topics:
+                    known = number in topics and isinstance(stamp, int)
+                    if known and isinstance(data, bytes):
                         topic, profiles, definition = topics[number]
-                        yield _Item(topic, profiles, definition, stamp, stamp, bytes(data))
-            except sqlite3.Error as error:
+                        yield _Item(topic, profiles, definition, stamp, stamp, data)
+            except _SQLITE_BROKEN as error:
                 lost.append(f'{path.name}: {error}')
 
 
@@ -278,7 +307,7 @@ def _sqlite_rows(
         for row in connection.execute(query):
             last = row[0]
             yield row[1:]
-    except sqlite3.Error as error:
+    except _SQLITE_BROKEN as error:
         lost.append(f'{path.name}: not all of what follows message {last} ({error})')
     else:
         return
@@ -286,7 +315,7 @@ def _sqlite_rows(
     while missed < _MISSES:
         last += 1
         missed += 1
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*_SQLITE_BROKEN):
             query = 'SELECT topic_id,timestamp,data FROM messages WHERE id=?'
             row = connection.execute(query, (last,)).fetchone()
             if row is not None:
@@ -310,7 +339,9 @@ def _sqlite_topics(
         f'SELECT {",".join(chosen)} FROM topics'  # noqa: S608 (column names from this list)
     ):
         encoding, text = texts.get(kind, ('', ''))
-        topics[number] = (name, _profiles(profiles), Definition(kind, encoding, text, digest))
+        texts_of_topic = (kind, encoding, text, digest)
+        if all(isinstance(value, str) for value in (name, profiles, *texts_of_topic)):
+            topics[number] = (name, _profiles(profiles), Definition(*texts_of_topic))
     return topics
 
 
