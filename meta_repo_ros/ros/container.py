@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -25,10 +26,18 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point."""
     stop: list[int] = []
+    loading = True
+
+    def take(received: int, _frame: object) -> None:
+        if loading:
+            os._exit(0)  # nothing runs yet that would have to be ended well
+        stop.append(received)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, _frame: stop.append(received))
+        signal.signal(number, take)
     # imported only now: a signal while rclpy loads ends the process without a traceback, too
     process = importlib.import_module('meta_repo_ros.ros.process')
+    loading = False
     arguments = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(prog='container', description='Run nodes in one process.')
     parser.add_argument(

@@ -99,6 +99,8 @@ def run(
     nodes: list[ManagedNode] = []
     try:
         for factory in factories:
+            if stop:
+                return 0
             nodes.append(factory())
             executor.add_node(nodes[-1])
         _start([node for node in nodes if autostart or node.self_starting])
