@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,8 @@ from meta_repo_ros.core.earth import itrs_to_enu
 from meta_repo_ros.core.geodesy import LocalFrame
 from meta_repo_ros.core.rotations import (
     Quaternion,
-    conjugate,
     from_matrix,
-    log,
-    multiply,
     rotate,
-    skew,
-    to_matrix,
 )
 from meta_repo_ros.core.time import NANOSECONDS
 from meta_repo_ros.fusion.alignment import Aligned, Alignment
@@ -40,6 +36,12 @@ from meta_repo_ros.fusion.measurements import (
     PressureHeight,
     StarAttitude,
 )
+from meta_repo_ros.fusion.navigation_aiding import (
+    take_celestial,
+    take_field,
+    take_height,
+    take_star,
+)
 from meta_repo_ros.fusion.navigation_filter import (
     ACCEL_BIAS,
     ATTITUDE,
@@ -51,6 +53,14 @@ from meta_repo_ros.fusion.navigation_filter import (
     NavigationFilter,
     ProcessNoise,
 )
+from meta_repo_ros.fusion.navigation_gnss import (
+    DRIFT_MEMORY,
+    GNSS_POSITION,
+    GNSS_VELOCITY,
+    floored,
+    take_fix,
+    take_velocity,
+)
 from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
 
 Array = NDArray[np.float64]
@@ -58,9 +68,6 @@ Array = NDArray[np.float64]
 # Unknown acceleration and rotation of a vehicle nobody measures, for gaps of the inertial sensor
 _GAP_ACCELERATION = 5.0  # m/s2
 _GAP_RATE = 0.3  # rad/s
-_DRIFT_MEMORY = (5.0, 20.0, 60.0)  # s
-_VELOCITY_NAME, _POSITION_NAME = 'gnss_velocity', 'gnss_position'
-_DOUBTFUL_STREAK = 5
 
 
 class Status(enum.Enum):
@@ -100,15 +107,15 @@ class Navigation:
             )  # fmt: skip
 
         self.gates = {
-            _POSITION_NAME: Gate(3, limits(gnss.reacquire_count, gnss.outage)),
-            _VELOCITY_NAME: Gate(3, limits(gnss.reacquire_count, gnss.outage)),
+            GNSS_POSITION: Gate(3, limits(gnss.reacquire_count, gnss.outage)),
+            GNSS_VELOCITY: Gate(3, limits(gnss.reacquire_count, gnss.outage)),
             'barometer': Gate(1, limits(3, math.inf)),
             'star_attitude': Gate(3, limits(2, math.inf)),
             'celestial_position': Gate(3, limits(2, math.inf)),
             'magnetic_heading': Gate(1, limits(3, math.inf)),
         }
-        self.drift = DriftMonitor(_DRIFT_MEMORY, gnss.correlation_time, gnss.drift_false_alarm)
-        self._stuck_monitor = StuckMonitor(gnss.stuck_distance)
+        self.drift = DriftMonitor(DRIFT_MEMORY, gnss.correlation_time, gnss.drift_false_alarm)
+        self.stuck_monitor = StuckMonitor(gnss.stuck_distance)
         self.alignment = Alignment(parameters)
         self.constraints = (
             CarConstraints(parameters.vehicle) if parameters.vehicle.constraints == 'car' else None
@@ -123,19 +130,19 @@ class Navigation:
         self._time = 0  # ns, of the filter's state
         self._imu_stamp: int | None = None
         self._imu = Imu((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
-        self._latest: dict[type, int] = {}
+        self.latest: dict[type, int] = {}
         self._due: dict[str, int] = {}
-        self._inflated: int | None = None
-        self._declination = 0.0
-        self._ecef_to_enu: Quaternion = (1.0, 0.0, 0.0, 0.0)
+        self.inflated: int | None = None
+        self.declination = 0.0
+        self.ecef_to_enu: Quaternion = (1.0, 0.0, 0.0, 0.0)
         self._handlers: dict[type, Any] = {
             Imu: self._take_imu,
-            Fix: self._take_fix,
-            GnssVelocity: self._take_velocity,
-            PressureHeight: self._take_height,
-            StarAttitude: self._take_star,
-            CelestialPosition: self._take_celestial,
-            MagneticField: self._take_field,
+            Fix: partial(take_fix, self),
+            GnssVelocity: partial(take_velocity, self),
+            PressureHeight: partial(take_height, self),
+            StarAttitude: partial(take_star, self),
+            CelestialPosition: partial(take_celestial, self),
+            MagneticField: partial(take_field, self),
         }
 
     @property
@@ -144,11 +151,18 @@ class Navigation:
         return self._time
 
     @property
+    def running(self) -> NavigationFilter:
+        """The filter, where it is known to run."""
+        if self.filter is None:
+            raise RuntimeError('the filter is not aligned')
+        return self.filter
+
+    @property
     def status(self) -> Status:
         """What the estimate rests on now."""
         if self.filter is None:
             return Status.ALIGNING
-        aids = (_POSITION_NAME, 'celestial_position')
+        aids = (GNSS_POSITION, 'celestial_position')
         since = min(self.gates[name].since_accepted(self._time) for name in aids)
         return Status.AIDED if since <= self.parameters.gnss.outage else Status.DEAD_RECKONING
 
@@ -182,7 +196,7 @@ class Navigation:
         for name, gate in self.gates.items():
             gate.configure(fresh.gates[name].limits)
         self.drift.configure(fresh.drift)
-        self._stuck_monitor.distance = parameters.gnss.stuck_distance
+        self.stuck_monitor.distance = parameters.gnss.stuck_distance
         if self.constraints is not None:
             self.constraints.configure(parameters.vehicle)
         if self.filter is not None:
@@ -193,10 +207,10 @@ class Navigation:
     def apply(self, stamp: int, measurement: Any) -> None:
         """Take one measurement with its time of validity, ns; stamps never fall."""
         kind = type(measurement)
-        if self._latest.get(kind) == stamp:
+        if self.latest.get(kind) == stamp:
             self.duplicates += 1
             return
-        self._latest[kind] = stamp
+        self.latest[kind] = stamp
         self._handlers[kind](stamp, measurement)
 
     def snapshot(self) -> Any:
@@ -207,15 +221,15 @@ class Navigation:
             None if self.filter is None else self.filter.snapshot(),
             tuple(gate.snapshot() for gate in self.gates.values()),
             self.drift.snapshot(),
-            self._stuck_monitor.snapshot(),
+            self.stuck_monitor.snapshot(),
             self.alignment.snapshot() if self.filter is None else None,
             None if self.constraints is None else self.constraints.snapshot(),
             (
                 self.heading_source, self.alignments, self.gaps, self.duplicates, self.drift_found,
                 self.stuck, self.last_jump, self._time, self._imu_stamp, self._imu,
-                self._inflated, self._declination, self._ecef_to_enu,
+                self.inflated, self.declination, self.ecef_to_enu,
             ),
-            dict(self._latest),
+            dict(self.latest),
             dict(self._due),
         )  # fmt: skip
 
@@ -229,7 +243,7 @@ class Navigation:
         for gate, saved in zip(self.gates.values(), gates, strict=True):
             gate.restore(saved)
         self.drift.restore(drift)
-        self._stuck_monitor.restore(stuck)
+        self.stuck_monitor.restore(stuck)
         if alignment is None:
             self.alignment.clear()
         else:
@@ -239,9 +253,9 @@ class Navigation:
         (
             self.heading_source, self.alignments, self.gaps, self.duplicates, self.drift_found,
             self.stuck, self.last_jump, self._time, self._imu_stamp, self._imu,
-            self._inflated, self._declination, self._ecef_to_enu,
+            self.inflated, self.declination, self.ecef_to_enu,
         ) = rest  # fmt: skip
-        self._latest = dict(last)
+        self.latest = dict(last)
         self._due = dict(due)
 
     # -- inertial ----------------------------------------------------------------------------------
@@ -296,7 +310,7 @@ class Navigation:
         self.alignment.clear()
         self.drift.clear()
         self.drift_found = None
-        self._inflated = None
+        self.inflated = None
         if self.constraints is not None:
             self.constraints.clear()
 
@@ -306,6 +320,22 @@ class Navigation:
             i.gyro_noise, i.accel_noise, i.gyro_bias_walk, i.accel_bias_walk,
             self.parameters.barometer.bias_walk, i.gyro_scale_sigma, i.accel_scale_sigma,
         )  # fmt: skip
+
+    def place(self, stamp: int, fix: Fix) -> LocalFrame:
+        """The local frame; the first fix is its origin."""
+        if self.frame is None:
+            place = (fix.latitude, fix.longitude, fix.altitude)
+            self.frame = LocalFrame(*place)
+            self.ecef_to_enu = from_matrix(itrs_to_enu(fix.latitude, fix.longitude))
+            self.declination = world_field(*place, stamp).declination
+        return self.frame
+
+    def try_to_start(self, stamp: int, fix: Fix) -> None:
+        """Begin to filter where the alignment is complete."""
+        frame = self.place(stamp, fix)
+        aligned = self.alignment.solve(stamp, frame, self.ecef_to_enu, self.declination)
+        if aligned is not None:
+            self.start(stamp, fix, aligned)
 
     def start(self, stamp: int, fix: Fix, aligned: Aligned) -> None:
         """Begin to filter at ``stamp`` from an alignment and a fix."""
@@ -318,8 +348,8 @@ class Navigation:
         x, y, z = self.frame.to_enu(fix.latitude, fix.longitude, fix.altitude)
         f.position = (x - arm[0], y - arm[1], z - arm[2])
         c = np.zeros((SIZE, SIZE))
-        c[POSITION, POSITION] = _floored(fix.covariance, g.position_floor)
-        c[VELOCITY, VELOCITY] = _floored(aligned.velocity_covariance, g.velocity_floor)
+        c[POSITION, POSITION] = floored(fix.covariance, g.position_floor)
+        c[VELOCITY, VELOCITY] = floored(aligned.velocity_covariance, g.velocity_floor)
         c[GYRO_BIAS, GYRO_BIAS] = np.eye(3) * i.gyro_bias_sigma**2
         c[ACCEL_BIAS, ACCEL_BIAS] = np.eye(3) * i.accel_bias_sigma**2
         tilt = aligned.tilt_from_bias
@@ -332,133 +362,18 @@ class Navigation:
         self.alignment.clear()
         self.heading_source = aligned.heading_source
         self.alignments += 1
-        for name in (_POSITION_NAME, _VELOCITY_NAME):
+        for name in (GNSS_POSITION, GNSS_VELOCITY):
             self.gates[name].open(stamp)
 
-    # -- GNSS --------------------------------------------------------------------------------------
-    def _take_fix(self, stamp: int, fix: Fix) -> None:
-        if self.frame is None:
-            self.frame = LocalFrame(fix.latitude, fix.longitude, fix.altitude)
-            self._ecef_to_enu = from_matrix(itrs_to_enu(fix.latitude, fix.longitude))
-            self._declination = world_field(
-                fix.latitude, fix.longitude, fix.altitude, stamp
-            ).declination
-        f = self.filter
-        if f is None:
-            aligned = self.alignment.solve(stamp, self.frame, self._ecef_to_enu, self._declination)
-            if aligned is not None:
-                self.start(stamp, fix, aligned)
-            return
-        if not self.advance(stamp):
-            return
-        g, gate = self.parameters.gnss, self.gates[_POSITION_NAME]
-        measured = self.frame.to_enu(fix.latitude, fix.longitude, fix.altitude)
-        arm = rotate(f.attitude, g.lever_arm)
-        innovation = np.array(measured) - np.array(f.position) - arm
-        velocity = np.array(f.velocity)
-        r = _floored(fix.covariance, g.position_floor)
-        r += g.time_sigma**2 * np.outer(velocity, velocity)
-        h = np.zeros((3, SIZE))
-        h[:, POSITION] = np.eye(3)
-        h[:, ATTITUDE] = -skew(arm)
-        gain, s = f.innovation_covariance(h, r)
-        growth = f.covariance[VELOCITY, VELOCITY]
-        speed = float(np.linalg.norm(velocity)) - 3.0 * math.sqrt(float(np.trace(growth)))
-        self.stuck = self._stuck_monitor.add(
-            stamp, (fix.latitude, fix.longitude, fix.altitude), max(speed, 0.0)
-        )
-        # A receiver whose velocity is refused again and again is not believed in position either
-        doubtful = self.gates[_VELOCITY_NAME].state.streak >= _DOUBTFUL_STREAK
-        if self.stuck or doubtful or self._held_back(stamp):
-            gate.refuse()
-            return
-        verdict = gate.judge(stamp, innovation, s, r, growth, distrust=self.drift_found is not None)
-        if verdict is Verdict.ACCEPT:
-            if self.drift_found is not None:
-                self.drift_found = None
-                self.drift.clear()
-            elif self.drift.add(stamp, innovation, s):
-                self._found_drift(stamp, innovation)
-                return
-            f.update(h, r, innovation, gain, s)
-            self._inflated = None
-        elif verdict is Verdict.RESET:
-            self.last_jump = float(np.linalg.norm(innovation))
-            f.position = tuple((np.array(measured) - arm).tolist())
-            f.set_block(POSITION, 4.0 * r)
-            self.drift_found = None
-            self.drift.clear()
-        elif verdict is Verdict.REJECT:
-            self._inflate(stamp)
-
-    def _held_back(self, stamp: int) -> bool:
-        hold = self.parameters.gnss.drift_hold * NANOSECONDS
-        return self.drift_found is not None and stamp - self.drift_found < hold
-
-    def _found_drift(self, stamp: int, innovation: Array) -> None:
-        """The filter has been pulled already: position and velocity are as uncertain as that."""
-        assert self.filter is not None  # noqa: S101
-        self.drift_found = stamp
-        c = self.filter.covariance
-        c[POSITION, POSITION] += np.outer(innovation, innovation)
-        c[VELOCITY, VELOCITY] += np.outer(innovation, innovation) / _DRIFT_MEMORY[0] ** 2
-
-    def _inflate(self, stamp: int) -> None:
-        """Doubt in the own state grows with each second in which good-looking fixes are refused."""
-        assert self.filter is not None  # noqa: S101
-        if self._inflated is not None:
-            factor = self.parameters.gate.inflation ** ((stamp - self._inflated) / NANOSECONDS)
-            root = math.sqrt(min(factor, self.parameters.gate.inflation))
-            scale = np.ones(SIZE)
-            scale[:6] = root
-            self.filter.covariance *= np.outer(scale, scale)
-        self._inflated = stamp
-
-    def _take_velocity(self, stamp: int, gnss: GnssVelocity) -> None:
-        f = self.filter
-        if f is None:
-            self.alignment.add_velocity(stamp, gnss.velocity, gnss.covariance)
-            return
-        if not self.advance(stamp):
-            return
-        g, gate = self.parameters.gnss, self.gates[_VELOCITY_NAME]
-        if self.stuck or self._held_back(stamp):
-            gate.refuse()
-            return
-        w, c = f.rate, f.matrix()
-        swing = np.cross(w, g.lever_arm)
-        innovation = np.array(gnss.velocity) - np.array(f.velocity) - c @ swing
-        acceleration = np.array(f.acceleration)
-        r = _floored(gnss.covariance, g.velocity_floor)
-        r += g.time_sigma**2 * np.outer(acceleration, acceleration)
-        h = np.zeros((3, SIZE))
-        h[:, VELOCITY] = np.eye(3)
-        if any(g.lever_arm):
-            h[:, ATTITUDE] = -skew((c @ swing).tolist())
-            h[:, GYRO_BIAS] = c @ skew(g.lever_arm)
-        gain, s = f.innovation_covariance(h, r)
-        growth = f.covariance[ATTITUDE, ATTITUDE] * 96.0 + f.covariance[ACCEL_BIAS, ACCEL_BIAS]
-        # Velocity is not believed while the fixes of the same receiver are not
-        distrust = self.drift_found is not None
-        position = self.gates[_POSITION_NAME]
-        lost = position.since_accepted(stamp) > g.outage and position.state.accepted > 0
-        verdict = gate.judge(stamp, innovation, s, r, growth, distrust=distrust or lost)
-        if verdict is Verdict.ACCEPT:
-            f.update(h, r, innovation, gain, s)
-        elif verdict is Verdict.RESET:
-            f.velocity = tuple((np.array(gnss.velocity) - c @ swing).tolist())
-            f.set_block(VELOCITY, 4.0 * r)
-        elif verdict is Verdict.REJECT:
-            self._inflate(stamp)
-
-    # -- other sensors -----------------------------------------------------------------------------
-    def _is_due(self, name: str, stamp: int, period: float) -> bool:
+    # -- aiding ------------------------------------------------------------------------------------
+    def is_due(self, name: str, stamp: int, period: float) -> bool:
+        """Whether a sensor that is fused at most once in ``period`` s may speak again."""
         if stamp < self._due.get(name, 0):
             return False
         self._due[name] = stamp + round(period * NANOSECONDS)
         return True
 
-    def _judge(self, name: str, stamp: int, innovation: Array, h: Array, r: Array) -> Verdict:
+    def judge(self, name: str, stamp: int, innovation: Array, h: Array, r: Array) -> Verdict:
         """Gate and update of a sensor whose innovation grows with nothing but its noise."""
         f = self.filter
         assert f is not None  # noqa: S101
@@ -468,89 +383,3 @@ class Navigation:
         if verdict is Verdict.ACCEPT:
             f.update(h, r, innovation, gain, s)
         return verdict
-
-    def _take_height(self, stamp: int, pressure: PressureHeight) -> None:
-        f, frame = self.filter, self.frame
-        period = self.parameters.barometer.period
-        if f is None or frame is None or not self._is_due('barometer', stamp, period):
-            return
-        if not self.advance(stamp):
-            return
-        east, north, _ = f.position
-        predicted = frame.height(*f.position) + f.baro_bias
-        h = np.zeros((1, SIZE))
-        h[0, :3] = east / frame.radius, north / frame.radius, 1.0
-        h[0, BARO_BIAS] = 1.0
-        r = np.array([[max(pressure.sigma, self.parameters.barometer.sigma) ** 2]])
-        innovation = np.array([pressure.height - predicted])
-        if self._judge('barometer', stamp, innovation, h, r) is Verdict.RESET:
-            f.baro_bias += float(innovation[0])
-            f.covariance[BARO_BIAS] = f.covariance[:, BARO_BIAS] = 0.0
-            f.covariance[BARO_BIAS, BARO_BIAS] = self.parameters.barometer.bias_sigma**2
-
-    def _take_star(self, stamp: int, star: StarAttitude) -> None:
-        f = self.filter
-        if f is None:
-            self.alignment.add_star(star.attitude, star.covariance)
-            return
-        if not self.advance(stamp):
-            return
-        measured = multiply(self._ecef_to_enu, star.attitude)
-        innovation = np.array(log(multiply(measured, conjugate(f.attitude))))
-        turn = to_matrix(measured)
-        r = turn @ star.covariance @ turn.T
-        h = np.zeros((3, SIZE))
-        h[:, ATTITUDE] = np.eye(3)
-        if self._judge('star_attitude', stamp, innovation, h, r) is Verdict.RESET:
-            f.attitude = measured
-            f.set_block(ATTITUDE, 4.0 * r)
-
-    def _take_celestial(self, stamp: int, fix: CelestialPosition) -> None:
-        f, frame = self.filter, self.frame
-        if f is None or frame is None or not self.advance(stamp):
-            return
-        flat = math.isnan(fix.altitude)
-        height = frame.height(*f.position) if flat else fix.altitude
-        measured = np.array(frame.to_enu(fix.latitude, fix.longitude, height))
-        innovation = measured - np.array(f.position)
-        r = fix.covariance.copy()
-        if flat:
-            # no height: as if measured where the filter is, with no weight
-            r[2, :] = r[:, 2] = 0.0
-            r[2, 2] = 1e12
-        h = np.zeros((3, SIZE))
-        h[:, POSITION] = np.eye(3)
-        self._judge('celestial_position', stamp, innovation, h, r)
-
-    def _take_field(self, stamp: int, field: MagneticField) -> None:
-        f = self.filter
-        if f is None:
-            self.alignment.add_magnetic(field.field)
-            return
-        heading = self.parameters.heading
-        if heading.use != 'always' or not self._is_due('heading', stamp, heading.period):
-            return
-        if not self.advance(stamp):
-            return
-        x, y, z = rotate(f.attitude, field.field)
-        level = math.hypot(x, y)
-        if level < 0.1 * abs(z):
-            return  # near the magnetic pole there is no heading in it
-        off = math.pi / 2.0 - self._declination - math.atan2(y, x)
-        innovation = np.array([math.remainder(off, 2.0 * math.pi)])
-        h = np.zeros((1, SIZE))
-        # tilt turns the vertical field into the horizontal plane
-        h[0, 6:9] = -x * z / (level * level), -y * z / (level * level), 1.0
-        r = np.array([[self.parameters.heading.sigma**2]])
-        if self._judge('magnetic_heading', stamp, innovation, h, r) is Verdict.RESET:
-            f.attitude = multiply(
-                (math.cos(0.5 * innovation[0]), 0.0, 0.0, math.sin(0.5 * innovation[0])),
-                f.attitude,
-            )
-            f.set_block(slice(8, 9), 4.0 * r)
-
-
-def _floored(covariance: Array, sigma: float) -> Array:
-    """Covariance with at least ``sigma`` squared on its diagonal."""
-    short = np.maximum(sigma * sigma - np.diagonal(covariance), 0.0)
-    return np.asarray(covariance + np.diag(short))

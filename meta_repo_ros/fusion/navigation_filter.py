@@ -126,14 +126,7 @@ class NavigationFilter:
         m1 = q0 * hx + q1 * c + q2 * hz - q3 * hy
         m2 = q0 * hy - q1 * hz + q2 * c + q3 * hx
         m3 = q0 * hz + q1 * hy - q2 * hx + q3 * c
-        c00, c11, c22 = (
-            1.0 - 2.0 * (m2 * m2 + m3 * m3),
-            1.0 - 2.0 * (m1 * m1 + m3 * m3),
-            1.0 - 2.0 * (m1 * m1 + m2 * m2),
-        )
-        c01, c10 = 2.0 * (m1 * m2 - m0 * m3), 2.0 * (m1 * m2 + m0 * m3)
-        c02, c20 = 2.0 * (m1 * m3 + m0 * m2), 2.0 * (m1 * m3 - m0 * m2)
-        c12, c21 = 2.0 * (m2 * m3 - m0 * m1), 2.0 * (m2 * m3 + m0 * m1)
+        (c00, c01, c02), (c10, c11, c12), (c20, c21, c22) = rows((m0, m1, m2, m3))
         # end of the step, with one Newton step towards unit norm
         q0 = m0 * c - m1 * hx - m2 * hy - m3 * hz
         q1 = m0 * hx + m1 * c + m2 * hz - m3 * hy
@@ -336,6 +329,16 @@ class NavigationFilter:
             covariance,
         ) = snapshot  # fmt: skip
         self.covariance = covariance.copy()
+
+
+def rows(q: Quaternion) -> tuple[Vector, Vector, Vector]:
+    """Rows of the rotation matrix of a unit quaternion, as plain numbers."""
+    w, x, y, z = q
+    return (
+        (1.0 - 2.0 * (y * y + z * z), 2.0 * (x * y - w * z), 2.0 * (x * z + w * y)),
+        (2.0 * (x * y + w * z), 1.0 - 2.0 * (x * x + z * z), 2.0 * (y * z - w * x)),
+        (2.0 * (x * z - w * y), 2.0 * (y * z + w * x), 1.0 - 2.0 * (x * x + y * y)),
+    )
 
 
 _NOTHING: tuple[float, ...] = (0.0,) * 16

@@ -206,4 +206,4 @@ def _covariance(values: Any, size: int, unknown: float) -> Array:
         return _assumed(unknown)
     if not is_covariance(matrix):
         raise RefusedError('bad covariance')
-    return matrix.copy()
+    return np.array(matrix)

@@ -128,6 +128,10 @@ class GateParameters:
         minimum=0.0,
     )  # fmt: skip
     recovery_count: int = parameter(10, 'And with at least so many.', minimum=2)
+    realign_after: float = parameter(
+        90.0, 'GNSS refused for so long makes the filter align anew; 0 = never.', unit='s',
+        minimum=0.0,
+    )  # fmt: skip
     inflation: float = parameter(
         1.2, 'Factor on position and velocity variance per second of refusal.', minimum=1.0,
         maximum=10.0,
