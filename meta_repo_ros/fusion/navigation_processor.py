@@ -14,6 +14,7 @@ from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from sensor_msgs.msg import NavSatFix
 
+from meta_repo_ros.core.earth import earth_orientation
 from meta_repo_ros.core.geodesy import LocalFrame
 from meta_repo_ros.core.processor import Diagnostic, Level, Output, Processor, Topic
 from meta_repo_ros.core.rotations import set_message
@@ -269,6 +270,8 @@ class NavigationFusion(Processor):
                 nis_mean=_rounded(gate.nis_mean), nis_expected=gate.dof,
                 age_s=_rounded(gate.since_accepted(self.model.time)),
             )  # fmt: skip
+        if sensor == 'star_attitude' and self.model.time:
+            values['earth_orientation'] = earth_orientation(self.model.time).source
         if sensor == 'gnss_position':
             values['drift_statistic'] = _rounded(self.model.drift.statistic)
             values['drift_threshold'] = _rounded(self.model.drift.threshold)

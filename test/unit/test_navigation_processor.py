@@ -390,6 +390,7 @@ def test_stars_sharpen_the_heading_and_a_wrong_one_is_refused(flight: Flight) ->
     with_stars, without = Run(messages), Run(flight.until(10.0))
     values = with_stars.row('star_attitude').values
     assert (values['accepted'], values['rejected']) == (4, 1)
+    assert values['earth_orientation'] in {'table', 'prediction', 'extrapolated'}
     better = float(with_stars.row('solution').values['heading_sigma_deg'])
     worse = float(without.row('solution').values['heading_sigma_deg'])
     assert better < 0.05 < worse
@@ -472,3 +473,37 @@ def test_parameters_change_between_messages(flight: Flight) -> None:
     assert len(run.odometry) - count == pytest.approx(20, abs=1)
     with pytest.raises(ValueError, match='max_gap'):
         from_mapping(NavigationParameters, {'imu.max_gap': 0.01})
+
+
+def test_a_filter_that_is_wrong_for_good_aligns_anew(flight: Flight) -> None:
+    messages = flight.until(35.0)
+    run = Run(
+        [m for m in messages if m[0] - flight.start < 15 * S],
+        gate__realign_after=8.0,
+        gate__recovery_after=0.0,
+    )
+    f = run.processor.model.running
+    w, x, y, z = f.attitude
+    f.attitude = (
+        z,
+        y,
+        -x,
+        -w,
+    )  # half a turn about the vertical, believed to a fraction of a degree
+    run.processor.window.clear()
+    run.give([m for m in messages if 15 * S <= m[0] - flight.start < 21 * S])
+    assert run.row('gnss_position').level is Level.ERROR
+    run.give([m for m in messages if m[0] - flight.start >= 21 * S])
+    values = run.row('solution').values
+    assert (values['status'], values['alignments']) == ('aided', 2)
+    assert np.abs(run.errors(flight)[-1, 1:]).max() < 3.0
+
+
+def test_lever_arm_moves_the_solution_to_the_inertial_sensor(flight: Flight) -> None:
+    """The simulated antenna is at the sensor: an arm of 3 m up puts the solution 3 m lower."""
+    messages = [m for m in flight.until(15.0) if m[1] != 'gnss/velocity']
+    heights = []
+    for arm in (0.0, 3.0):
+        run = Run(messages, gnss__lever_arm=(0.0, 0.0, arm))
+        heights.append(run.odometry[-1].pose.pose.position.z)
+    assert heights[1] - heights[0] == pytest.approx(-3.0, abs=0.6)
