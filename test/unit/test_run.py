@@ -17,6 +17,7 @@ import pytest
 from meta_repo_ros.environment import domain_id, process_environment
 from meta_repo_ros.graph import ProcessSpec
 from meta_repo_ros.run import OWN, RunError, Runner
+from meta_repo_ros.run_background import BackgroundRunner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,3 +188,21 @@ def test_the_domain_is_a_number_that_dds_takes() -> None:
     for bad in ('233', 'x', '-1'):
         with pytest.raises(ValueError, match='from 0 to 232'):
             domain_id({'ROS_DOMAIN_ID': bad})
+
+
+def test_a_synchronous_program_runs_the_same_runner_in_a_thread() -> None:
+    lines: list[str] = []
+    with BackgroundRunner(
+        [python('a', SLEEP)], on_output=lambda _, line: lines.append(line)
+    ) as runner:
+        while not lines:
+            assert runner.wait(0.01) is None
+        assert runner.pids == {'a': int(lines[0])}
+    assert runner.wait() == 0
+    assert not alive(int(lines[0]))
+    failing = BackgroundRunner([python('a', 'raise SystemExit(3)')])
+    failing.start()
+    assert failing.wait(20.0) == 3
+    assert failing.stop() == 3
+    with pytest.raises(RunError, match='is not installed'):
+        BackgroundRunner([ProcessSpec('a', command=('no_such_program',))]).start()
