@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rotations: quaternions w first (Hamilton), rotation vectors, matrices.
 
-A quaternion ``q`` that "rotates body to earth" gives ``v_earth = rotate(q, v_body)``; the error
-of an attitude is always taken in the body frame: ``q_true = q_estimate * exp(error)``.
+A quaternion ``q`` that "rotates body to earth" gives ``v_earth = rotate(q, v_body)``. A small error
+in the body frame is ``q_true = q_estimate * exp(error)``, in the earth frame ``exp(error) *
+q_estimate``; each filter says which it uses.
 
 Functions without a suffix take and give plain tuples of floats: at these sizes that is several
 times faster than numpy, which the filters need. Functions ending in ``_array`` broadcast over
