@@ -189,7 +189,7 @@ def replay(console: Console, bag: Path, folder: Path, rate: float, files: Sequen
     """Play ``bag`` through the live graph; returns the exit code.
 
     Raises:
-        ValueError, RuntimeError: the bag cannot be read, or the graph not be started.
+        BagError, ValueError, RuntimeError: the bag cannot be read, or the graph not be started.
     """
     domain = _domain.isolate()
     with BagReader(bag) as reader:

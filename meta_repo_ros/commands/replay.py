@@ -77,6 +77,7 @@ def command(
     and the csv of the IMU, or its .pos file) or PX4 logs (.ulg).
     """
     from meta_repo_ros.commands import _live, _runs
+    from meta_repo_ros.replay.errors import BagError
     from meta_repo_ros.replay.withheld import OutagePlan
 
     try:
@@ -100,7 +101,7 @@ def command(
                 code = _live.replay(console, bag, folder, rate, wanted)
                 context.exit(code)
             results[name] = _replay(console, path, folder / name, options)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (BagError, OSError, ValueError, RuntimeError) as error:
             console.print(f'[bold red]{path}: {error}[/]', highlight=False)
             failed = True
     if len(results) > 1:
@@ -125,7 +126,7 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
     """Replay one recording offline; prints and writes the result.
 
     Raises:
-        ValueError, OSError: it cannot be read, imported or written.
+        BagError, ValueError, OSError: it cannot be read, imported or written.
         RuntimeError: nothing in it that a filter could use.
     """
     from rich.progress import Progress, TimeRemainingColumn

@@ -19,12 +19,13 @@ def value(output: str, quantity: str) -> float:
     return float(found[1])
 
 
+@pytest.mark.timeout(300)
 def test_attitude_trial_prints_errors_against_truth(
     start: Callable[..., Any], recordings: Path, tmp_path: Path
 ) -> None:
     (trial,) = (recordings / 'attitude_broad').glob('18_*.mat')
     program = start(*COMMAND, str(trial), '--output', str(tmp_path))
-    assert program.wait(deadline=110) == 0, program.output
+    assert program.wait(deadline=280) == 0, program.output
     # the bar of the benchmark is narrower; here any order of magnitude must show
     assert value(program.output, 'attitude of imu/data, total') < 3.0
     assert value(program.output, 'attitude of imu/data, inclination') < 1.5
@@ -33,12 +34,13 @@ def test_attitude_trial_prints_errors_against_truth(
     assert (tmp_path / trial.stem / 'bag' / 'metadata.yaml').is_file()
 
 
+@pytest.mark.timeout(300)
 def test_drive_prints_errors_at_the_ends_of_outages(
     start: Callable[..., Any], recordings: Path, tmp_path: Path
 ) -> None:
     drive = recordings / 'gnss_imu'
     program = start(*COMMAND, str(drive), '--outages', '45:15', '--output', str(tmp_path))
-    assert program.wait(deadline=110) == 0, program.output
+    assert program.wait(deadline=280) == 0, program.output
     assert 'GNSS withheld in 11 outages of 15 s' in program.output
     assert 0.0 < value(program.output, 'end of outage, horizontal') < 20.0
     assert value(program.output, 'position, horizontal') < 10.0
@@ -50,7 +52,7 @@ def test_replay_of_a_bag_is_repeatable(
     digests = []
     for name in ('first', 'second'):
         program = start(*COMMAND, str(demo.folder / 'bag'), '--output', str(tmp_path / name))
-        assert program.wait(deadline=60) == 0, program.output
+        assert program.wait(deadline=100) == 0, program.output
         found = re.search(r'digest ([0-9a-f]{64})', program.output)
         assert found
         digests.append(found[1])
