@@ -96,7 +96,7 @@ class BagPlayer(ManagedNode):
         self._bag: BagReader | None = None
         self._playback: Playback | None = None
         self._publishers_by_topic: dict[str, Publisher[Any]] = {}
-        self._clock: Publisher[Any] | None = None
+        self._clock_publisher: Publisher[Any] | None = None
         self._timer: Timer | None = None
         self._player_services: PlayerServices | None = None
         self._left_out: dict[str, str] = {}
@@ -138,8 +138,8 @@ class BagPlayer(ManagedNode):
             self._bag, names, start_offset_ns=seconds_ns(p.start_offset), rate=p.rate, loop=p.loop
         )
         if p.clock != 'off':
-            self._clock = self.create_publisher(ClockMessage, '/clock', qos.CLOCK)
-            self._own_publishers.append(self._clock)
+            self._clock_publisher = self.create_publisher(ClockMessage, '/clock', qos.CLOCK)
+            self._own_publishers.append(self._clock_publisher)
             self.every(seconds_ns(1.0 / p.clock_rate), self._tick_clock, clock=self._steady)
         self._timer = self.every(_POLL_NS, self._turn, clock=self._steady)
         self._player_services = PlayerServices(self)
@@ -169,7 +169,7 @@ class BagPlayer(ManagedNode):
             self._player_services.destroy()
             self._player_services = None
         self._publishers_by_topic = {}
-        self._clock = self._timer = self._playback = None
+        self._clock_publisher = self._timer = self._playback = None
         if self._bag is not None:
             self._bag.close()
             self._bag = None
@@ -349,7 +349,7 @@ class BagPlayer(ManagedNode):
                 self._leave_out(topic, 'another node publishes it')
 
     def _publish(self, message: RawMessage) -> None:
-        if self._clock is not None and self.parameters.clock == 'message':
+        if self._clock_publisher is not None and self.parameters.clock == 'message':
             self._publish_clock(message.receive_ns)
         self._publishers_by_topic[message.topic].publish(message.data)
         self._published += 1
@@ -360,11 +360,11 @@ class BagPlayer(ManagedNode):
             self._publishers_by_topic[message.topic].publish(message.data)
 
     def _tick_clock(self) -> None:
-        if self._clock is not None and self._started:
+        if self._clock_publisher is not None and self._started:
             self._publish_clock(self.playback.bag_time_ns())
 
     def _publish_clock(self, stamp: int) -> None:
         message = ClockMessage()
         set_stamp(message.clock, stamp)
-        if self._clock is not None:
-            self._clock.publish(message)
+        if self._clock_publisher is not None:
+            self._clock_publisher.publish(message)
