@@ -30,7 +30,10 @@ from meta_repo_ros.replay.importers.drive import Drive, read_drive
 
 PERIOD_S, OUTAGE_S, OUTAGES = 45.0, 15.0, 11
 SETTLE_S = 30.0
-"""The first outage begins so long after the filter has aligned itself."""
+"""The first outage begins so long after the filter has aligned itself.
+
+Chosen after other starts had been tried; ``SENSITIVITY_S`` shows what they give.
+"""
 SENSITIVITY_S = (45.0, 50.0, 55.0, 60.0, 65.0, 70.0, 75.0, 80.0)
 """Other starts, s after the first fix: from just after the alignment to the last that fits 11."""
 _CADENCE_S = 0.0102116  # 548.6 s over 53,722 samples that are no repeats
