@@ -76,6 +76,8 @@ def command(
     RECORDINGS are rosbag2 bags, BROAD attitude trials (.mat), drives (a folder with RTKLIB's .pos
     and the csv of the IMU, or its .pos file) or PX4 logs (.ulg).
     """
+    from rich.markup import escape
+
     from meta_repo_ros.commands import _live, _runs
     from meta_repo_ros.replay.errors import BagError
     from meta_repo_ros.replay.withheld import OutagePlan
@@ -102,7 +104,8 @@ def command(
                 context.exit(code)
             results[name] = _replay(console, path, folder / name, options)
         except (BagError, OSError, ValueError, RuntimeError) as error:
-            console.print(f'[bold red]{path}: {error}[/]', highlight=False)
+            text = str(error) if str(path) in str(error) else f'{path}: {error}'
+            console.print(f'[bold red]{escape(text)}[/]', highlight=False)
             failed = True
     if len(results) > 1:
         _print_means(console, results)

@@ -46,7 +46,9 @@ def test_offline_gives_what_was_published_live(demo: Any, tmp_path: Path) -> Non
     if lost := lost_live(live_bag):
         pytest.skip(f'too busy a machine: {lost} messages were lost live, so the sets differ')
     stamps = np.intersect1d(live.estimate.stamps, again.estimate.stamps)
-    assert len(stamps) > 0.95 * len(live.estimate.stamps)
+    # receive times of simulated time are ticks of /clock: inside one the offline order is by topic,
+    # and where a pressure sample overtakes inertial ones there is one odometry for several
+    assert len(stamps) > 0.85 * len(live.estimate.stamps)
     stamps = stamps[stamps > stamps[0] + int(CONVERGED_S * 1e9)]
     assert len(stamps) > 500
     first = sampled(live.estimate, stamps)
