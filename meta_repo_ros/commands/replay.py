@@ -101,7 +101,8 @@ def command(
                 bag = _bag(path, folder)
                 wanted = (*_profile(bag, options), *files)
                 code = _live.replay(console, bag, folder, rate, wanted)
-                context.exit(code)
+                failed = code != 0
+                continue
             results[name] = _replay(console, path, folder / name, options)
         except (BagError, OSError, ValueError, RuntimeError) as error:
             text = str(error) if str(path) in str(error) else f'{path}: {error}'
