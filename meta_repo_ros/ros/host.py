@@ -39,6 +39,7 @@ class ProcessorNode(ManagedNode):
         self._processor: Processor | None = None
         self._publish: dict[str, Callable[[Any], None]] = {}
         self._was_active = False
+        self._latched: dict[str, Any] = {}
         super().__init__(name or processor.name, parameters=processor.Parameters, **options)
 
     @property
@@ -64,10 +65,12 @@ class ProcessorNode(ManagedNode):
             self.every(period, self._on_timer)
 
     def activate(self) -> None:
-        """Start; after a pause the processor starts from nothing."""
+        """Start; after a pause the processor starts from nothing but the latched inputs."""
         if self._was_active:
             self.processor.reset(self.now_ns())
         self._was_active = True
+        for topic, message in self._latched.items():
+            self._take(topic, message)
 
     def deactivate(self) -> None:
         """Publish the processor's safe outputs."""
@@ -77,6 +80,7 @@ class ProcessorNode(ManagedNode):
         """Drop the processor."""
         self._processor = None
         self._publish = {}
+        self._latched.clear()
 
     def apply_parameters(self, parameters: Any) -> None:
         """Hand the new set to the processor."""
@@ -95,6 +99,12 @@ class ProcessorNode(ManagedNode):
         for topic, message in outputs:
             publish[topic](message)
 
+    def _take(self, topic: str, message: Any) -> None:
+        try:
+            self._emit(self.processor.on_message(topic, message, self.now_ns()))
+        except Exception as error:  # noqa: BLE001 (input must never keep a node inactive)
+            self._on_exception(topic, error)
+
     def _on_timer(self) -> None:
         self._emit(self.processor.on_timer(self.now_ns()))
 
@@ -105,6 +115,7 @@ class ProcessorNode(ManagedNode):
         publish, failed = self._publish, partial(self._on_exception, topic.name)
         time_source, now_ns, wall_ns = self._time_source, self.now_ns, time.time_ns
         last_sequence = 0
+        latched = self._latched if topic.qos == 'LATCHED' else None  # comes once
         subscription: Subscription[Any]
 
         def callback(message: Any, info: Any) -> None:
@@ -116,8 +127,10 @@ class ProcessorNode(ManagedNode):
                 if lost > 0 and last_sequence and subscription.get_publisher_count() == 1:
                     statistics.gaps += lost
                 last_sequence = sequence
+            if latched is not None:
+                latched[name] = message
             if not node.active:
-                statistics.ignored += 1
+                statistics.ignored += latched is None
                 return
             statistics.received += 1
             stamp = now_ns() if time_source.ros_time_is_active else wall_ns()

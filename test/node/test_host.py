@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from node_probes import INPUT, OUTPUT, Probe
+from node_probes import INPUT, OUTPUT, LatchedProbe, Probe
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu
@@ -49,6 +49,24 @@ def test_input_passes_only_while_active(graph: Any) -> None:
     publisher.publish(Imu())
     graph.spin_until(lambda: node.statistics.ignored == 2, 'message ignored after deactivate')
     assert node.processor.count == 1
+
+
+def test_latched_input_is_kept_for_activation(graph: Any) -> None:
+    node = graph.add(ProcessorNode(LatchedProbe))
+    node.trigger_configure()
+    topic = LatchedProbe.inputs[0]
+    publisher = graph.publisher(Imu, topic.name, topic.qos)
+    message = Imu()
+    message.header.frame_id = 'origin'
+    publisher.publish(message)
+    graph.spin_until(lambda: node._latched, 'latched message while inactive')
+    assert node.processor.frames == []
+
+    node.trigger_activate()
+    assert node.processor.frames == ['origin']
+    node.trigger_deactivate()
+    node.trigger_activate()
+    assert node.processor.frames == ['origin'], 'kept through the reset of a second activation'
 
 
 def test_safe_outputs_are_published_on_deactivate_and_on_shutdown(graph: Any) -> None:

@@ -102,3 +102,24 @@ class Second(Probe):
 
 class Third(Probe):
     name = 'third'
+
+
+class LatchedProbe(Processor):
+    """Keeps the frames of what came on a latched topic."""
+
+    name = 'latched_probe'
+    Parameters = ProbeParameters
+    inputs = (Topic('odometry/origin', 'sensor_msgs/msg/Imu', 'LATCHED'),)
+
+    def __init__(self, parameters: ProbeParameters, seed: int = 0) -> None:
+        super().__init__(parameters, seed)
+        self.frames: list[str] = []
+
+    def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Output]:
+        del topic, stamp
+        self.frames.append(message.header.frame_id)
+        return ()
+
+    def reset(self, stamp: int) -> None:
+        del stamp
+        self.frames.clear()
