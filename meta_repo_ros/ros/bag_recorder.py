@@ -2,8 +2,8 @@
 """Records topics as they pass, as raw bytes, into a bag.
 
 A bag begins with activate and ends with deactivate. While it runs, everything older than
-``flush_period`` is on disk. With simulated time, receive times are those of ``/clock``, and nothing
-is recorded before the first one; when it jumps back, a new bag begins.
+``flush_period`` is on disk. With simulated time, receive times are those of ``/clock``, continued
+between its ticks; nothing is recorded before the first one. When it jumps back, a new bag begins.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from meta_repo_ros.replay.definitions import Definition
 from meta_repo_ros.replay.errors import BagError
 from meta_repo_ros.ros import bag_qos
 from meta_repo_ros.ros.node import ManagedNode
+from meta_repo_ros.ros.receive_time import ReceiveTime
 from meta_repo_ros.ros.types import message_class
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class BagRecorder(ManagedNode):
         self._stopped = ''
         self._lost = 0
         self._early = 0
+        self._receive_time = ReceiveTime()
         self._bags = 0
         super().__init__(name, **options)
 
@@ -343,10 +345,11 @@ class BagRecorder(ManagedNode):
         channel.last_sequence = sequence
         published = None
         if self._time_source.ros_time_is_active:
-            received = self.now_ns()
-            if received <= 0:
+            clock = self.now_ns()
+            if clock <= 0:
                 self._early += 1
                 return
+            received = self._receive_time.stamp(clock, time.monotonic_ns())
         else:
             received = info['received_timestamp'] or time.time_ns()
             published = info['source_timestamp'] or None
