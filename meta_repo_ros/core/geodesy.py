@@ -11,8 +11,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
 import pymap3d
+from numpy.typing import NDArray
 
+from meta_repo_ros.core.earth import itrs_to_enu
+
+Array = NDArray[np.float64]
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
 
@@ -85,6 +90,16 @@ class LocalFrame:
             east, north, up, self.latitude, self.longitude, self.altitude
         )
         return float(lat), float(lon), float(alt)
+
+    def axes_at(self, east: float, north: float, up: float) -> Array:
+        """Rotation (3, 3) from east, north, up at a point of the frame to the frame's axes.
+
+        One kilometre from the origin they differ by 0.01 deg: a receiver's east, north, up
+        velocity must be turned before it is compared with one in the frame.
+        """
+        latitude, longitude, _ = self.to_geodetic(east, north, up)
+        own = itrs_to_enu(self.latitude, self.longitude)
+        return np.asarray(own @ itrs_to_enu(latitude, longitude).T)
 
     def height(self, east: float, north: float, up: float) -> float:
         """Height above the ellipsoid, m: within 3 m up to 70 km from the origin."""

@@ -141,8 +141,8 @@ def _inflate(nav: Navigation, stamp: int) -> None:
 
 def take_velocity(nav: Navigation, stamp: int, gnss: GnssVelocity) -> None:
     """Judge and fuse a velocity."""
-    f = nav.filter
-    if f is None:
+    f, frame = nav.filter, nav.frame
+    if f is None or frame is None:
         nav.alignment.add_velocity(stamp, gnss.velocity, gnss.covariance)
         return
     if not nav.advance(stamp):
@@ -153,9 +153,11 @@ def take_velocity(nav: Navigation, stamp: int, gnss: GnssVelocity) -> None:
         return
     w, c = f.rate, f.matrix()
     swing = np.cross(w, g.lever_arm)
-    innovation = np.array(gnss.velocity) - np.array(f.velocity) - c @ swing
+    turn = frame.axes_at(*f.position)
+    measured = turn @ gnss.velocity
+    innovation = measured - np.array(f.velocity) - c @ swing
     acceleration = np.array(f.acceleration)
-    r = floored(gnss.covariance, g.velocity_floor)
+    r = floored(turn @ gnss.covariance @ turn.T, g.velocity_floor)
     r += g.time_sigma**2 * np.outer(acceleration, acceleration)
     h = np.zeros((3, SIZE))
     h[:, VELOCITY] = np.eye(3)
@@ -172,7 +174,7 @@ def take_velocity(nav: Navigation, stamp: int, gnss: GnssVelocity) -> None:
     if verdict is Verdict.ACCEPT:
         f.update(h, r, innovation, gain, s)
     elif verdict is Verdict.RESET:
-        f.velocity = tuple((np.array(gnss.velocity) - c @ swing).tolist())
+        f.velocity = tuple((measured - c @ swing).tolist())
         f.set_block(VELOCITY, 4.0 * r)
     elif verdict is Verdict.REJECT:
         _inflate(nav, stamp)

@@ -83,3 +83,14 @@ def test_no_frame_beyond_the_pole() -> None:
         LocalFrame(91.0, 0.0, 0.0)
     with pytest.raises(ValueError, match='no place'):
         LocalFrame(10.0, math.nan, 0.0)
+
+
+@pytest.mark.parametrize('place', [(0.0, 0.0, 0.0), (3e4, -2e4, 500.0), (0.0, -9e4, 0.0)])
+def test_axes_at_a_point_are_those_of_its_own_east_north_up(place: tuple[float, ...]) -> None:
+    frame = LocalFrame(47.0, 11.0, 600.0)
+    there = LocalFrame(*frame.to_geodetic(*place))
+    here = np.array(place)
+    columns = [
+        np.array(frame.to_enu(*there.to_geodetic(*step))) - here for step in 100.0 * np.eye(3)
+    ]
+    assert frame.axes_at(*place) == pytest.approx(np.array(columns).T / 100.0, abs=1e-9)
