@@ -12,6 +12,7 @@ import numpy as np
 from sensor_msgs.msg import Imu
 
 from meta_repo_ros.core import rotations as rot
+from meta_repo_ros.core.messages import Template
 from meta_repo_ros.core.processor import Diagnostic, Level, Output, Processor, Topic
 from meta_repo_ros.core.time import seconds_ns, stamp_ns
 from meta_repo_ros.fusion import attitude_input as read
@@ -32,6 +33,19 @@ _SENSORS = {
 }
 _RANKS = {FIX: 0, IMU: 1, FIELD: 2, VELOCITY: 3, STARS: 4}
 _SNAPSHOT_INTERVAL = 50_000_000  # ns
+_EYE = np.eye(3)
+_OUTPUT = Template(
+    Imu(),
+    'header.stamp.sec',
+    'header.stamp.nanosec',
+    'header.frame_id',
+    *(f'orientation.{axis}' for axis in 'wxyz'),
+    *(f'angular_velocity.{axis}' for axis in 'xyz'),
+    *(f'linear_acceleration.{axis}' for axis in 'xyz'),
+    'orientation_covariance',
+    'angular_velocity_covariance',
+    'linear_acceleration_covariance',
+)
 _STALE = 1_000_000_000  # ns without IMU
 
 
@@ -140,24 +154,21 @@ class AttitudeFusion(Processor):
     def _output(self, message: Any, sample: Any) -> Imu:
         imu: ImuSample = sample
         state, p = self.filter.state, self.parameters
-        out = Imu()
-        out.header.stamp.sec = int(message.header.stamp.sec)
-        out.header.stamp.nanosec = int(message.header.stamp.nanosec)
-        out.header.frame_id = str(message.header.frame_id)
-        rot.set_message(out.orientation, state.orientation)
-        out.orientation_covariance = self.filter.rotation_covariance.ravel()
-        out.angular_velocity.x, out.angular_velocity.y, out.angular_velocity.z = state.rate
         noise = imu.rate_variance
         if noise is None:
             noise = p.gyroscope.noise_density**2 / p.timing.update_interval
-        rate = state.covariance[3:6, 3:6] + noise * np.eye(3)
-        out.angular_velocity_covariance = rate.ravel()
-        force = out.linear_acceleration
-        force.x, force.y, force.z = imu.force
-        out.linear_acceleration_covariance = np.asarray(
-            message.linear_acceleration_covariance, dtype=float
+        header = message.header
+        return _OUTPUT(
+            int(header.stamp.sec),
+            int(header.stamp.nanosec),
+            str(header.frame_id),
+            *map(float, state.orientation),
+            *map(float, state.rate),
+            *imu.force,
+            state.covariance[:3, :3].ravel(),
+            (state.covariance[3:6, 3:6] + noise * _EYE).ravel(),
+            np.array(message.linear_acceleration_covariance, dtype=float),
         )
-        return out
 
     def set_parameters(self, parameters: Any) -> None:
         """Go on from the present attitude with other parameters."""

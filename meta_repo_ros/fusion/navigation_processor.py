@@ -16,8 +16,8 @@ from sensor_msgs.msg import NavSatFix
 
 from meta_repo_ros.core.earth import earth_orientation
 from meta_repo_ros.core.geodesy import LocalFrame
+from meta_repo_ros.core.messages import Template
 from meta_repo_ros.core.processor import Diagnostic, Level, Output, Processor, Topic
-from meta_repo_ros.core.rotations import set_message
 from meta_repo_ros.core.time import NANOSECONDS, seconds_ns, set_stamp, stamp_ns
 from meta_repo_ros.fusion.gates import Gate
 from meta_repo_ros.fusion.navigation import Navigation, Status
@@ -29,7 +29,17 @@ from meta_repo_ros.fusion.window import Arrival, ReplayWindow
 Array = NDArray[np.float64]
 
 _IMU = 'imu/data_raw'
-_POSE = np.r_[POSITION, ATTITUDE]
+_POSE_BLOCK = np.ix_(np.r_[POSITION, ATTITUDE], np.r_[POSITION, ATTITUDE])
+_ODOMETRY = (
+    'header.stamp.sec',
+    'header.stamp.nanosec',
+    *(f'pose.pose.position.{axis}' for axis in 'xyz'),
+    *(f'pose.pose.orientation.{axis}' for axis in 'wxyz'),
+    *(f'twist.twist.linear.{axis}' for axis in 'xyz'),
+    *(f'twist.twist.angular.{axis}' for axis in 'xyz'),
+    'pose.covariance',
+    'twist.covariance',
+)
 # IMU samples in a row whose stamps disagree with all before: then the clock has jumped
 _PERSISTENT = 20
 # Refused in a row before it is called an error
@@ -84,6 +94,7 @@ class NavigationFusion(Processor):
         self._covariance: Array | None = None
         self._pose_covariance: Array = np.zeros(36)
         self._twist_covariance: Array = np.zeros(36)
+        self._make_odometry = self._odometry_template()
 
     # -- processor ---------------------------------------------------------------------------------
     def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Output]:  # noqa: ARG002
@@ -124,6 +135,7 @@ class NavigationFusion(Processor):
         """Take a new set; the state stays."""
         self.parameters = parameters
         self.model.configure(parameters)
+        self._make_odometry = self._odometry_template()
 
     def reset(self, stamp: int) -> None:  # noqa: ARG002
         """Forget all state, the origin too."""
@@ -191,27 +203,29 @@ class NavigationFusion(Processor):
         return message
 
     def _odometry(self, f: NavigationFilter) -> Any:
-        message = Odometry()
-        set_stamp(message.header.stamp, self.model.time)
-        message.header.frame_id = self.parameters.odom_frame
-        message.child_frame_id = self.parameters.base_frame
-        pose, twist = message.pose.pose, message.twist.twist
-        position, linear, angular = pose.position, twist.linear, twist.angular
-        position.x, position.y, position.z = f.position
-        set_message(pose.orientation, f.attitude)
-        linear.x, linear.y, linear.z = f.body_velocity()
-        angular.x, angular.y, angular.z = f.rate
         if f.covariance is not self._covariance:
             self._covariance = f.covariance
-            self._pose_covariance = f.covariance[np.ix_(_POSE, _POSE)].ravel()
+            self._pose_covariance = f.covariance[_POSE_BLOCK].ravel()
             turn = f.matrix()
             both = np.zeros((6, 6))
             both[:3, :3] = turn.T @ f.covariance[VELOCITY, VELOCITY] @ turn
             both[3:, 3:] = f.covariance[9:12, 9:12]
             self._twist_covariance = both.ravel()
-        message.pose.covariance = self._pose_covariance
-        message.twist.covariance = self._twist_covariance
-        return message
+        return self._make_odometry(
+            *divmod(self.model.time, NANOSECONDS),
+            *f.position,
+            *f.attitude,
+            *f.body_velocity(),
+            *f.rate,
+            self._pose_covariance.copy(),
+            self._twist_covariance.copy(),
+        )
+
+    def _odometry_template(self) -> Template[Odometry]:
+        message = Odometry()
+        message.header.frame_id = self.parameters.odom_frame
+        message.child_frame_id = self.parameters.base_frame
+        return Template(message, *_ODOMETRY)
 
     # -- diagnostics -------------------------------------------------------------------------------
     def _overall(self) -> Diagnostic:

@@ -96,6 +96,7 @@ class BagReader:
     Attributes:
         topics: by name, in the bag's order.
         skipped: messages of unreadable types that :meth:`messages` passed over, by topic.
+        codec: of the bag's types.
 
     Args:
         path: directory with metadata.yaml, or an .mcap or .db3 file.
@@ -109,7 +110,7 @@ class BagReader:
         self._reader = self._open()
         self.skipped: Counter[str] = Counter()
         self._types = Types()
-        self._codec = Codec(self._types.store)
+        self.codec = Codec(self._types.store)
         self.topics: dict[str, BagTopic] = {}
         try:
             for connection in self._reader.connections:
@@ -325,7 +326,7 @@ class BagReader:
             BagError: its bytes are not a message of its type.
         """
         try:
-            return self._codec.deserialise(item.data, item.type)
+            return self.codec.deserialise(item.data, item.type)
         except ValueError as error:
             raise BagError(
                 self.path,

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import struct
 from collections.abc import Callable
@@ -19,9 +20,12 @@ from rosbags.typesys.base import normalize_fieldname
 from rosbags.typesys.store import Typestore
 
 from meta_repo_ros.replay import definitions
+from meta_repo_ros.replay.layout import Layout
 
 Convert = Callable[[Any], Any]
 _ENCAPSULATIONS = (b'\0\0', b'\0\1')  # CDR, big and little endian
+# whatever a value that is not what the type says can raise
+_UNFIT = (AttributeError, TypeError, ValueError, IndexError, OverflowError, struct.error)
 _EMPTY = 'structure_needs_at_least_one_member'
 
 
@@ -49,6 +53,19 @@ class Codec:
     def __init__(self, store: Typestore) -> None:
         self._store = store
         self._plans: dict[str, Convert | None] = {}
+        self._layouts: dict[str, Layout | None] = {}
+
+    def layout(self, name: str) -> Layout | None:
+        """Where the values of type ``name`` lie; None where that changes with the message."""
+        try:
+            return self._layouts[name]
+        except KeyError:
+            try:
+                found: Layout | None = Layout(name, self._store)
+            except (ValueError, LookupError):
+                found = None
+            self._layouts[name] = found
+            return found
 
     def serialise(self, message: Any, name: str) -> bytes:
         """CDR bytes, little endian, of ``message`` as type ``name``.
@@ -56,6 +73,13 @@ class Codec:
         Raises:
             TypeError, ValueError: a field does not fit its type.
         """
+        layout = self.layout(name)
+        if layout is not None:
+            # what fails here fails below, too, with the reason
+            with contextlib.suppress(*_UNFIT):
+                data = layout.pack(message)
+                if data is not None:
+                    return data
         plan = self._plan(name)
         try:
             value = message if plan is None else plan(message)
@@ -78,6 +102,10 @@ class Codec:
         """
         if data[:2] not in _ENCAPSULATIONS or len(data) < 4:
             raise ValueError(f'{name}: not CDR (begins with {data[:4].hex()})')
+        layout = self.layout(name)
+        if layout is not None and data[1]:
+            with contextlib.suppress(*_UNFIT):
+                return layout.unpack(data)
         try:
             known = self._store.get_msgdef(name)
             read = known.deserialize_cdr_le if data[1] else known.deserialize_cdr_be
@@ -160,11 +188,12 @@ def _bytes(values: Any) -> Any:
     return np.frombuffer(b''.join(values), np.int8)
 
 
-@functools.lru_cache(maxsize=1)
-def _installed_codecs() -> dict[int, Codec]:
-    return {}
+@functools.cache
+def _codec_of(types: definitions.Types) -> Codec:
+    return Codec(types.store)
 
 
+@functools.cache
 def installed_codec(name: str) -> Codec:
     """The codec of the installed types, able to handle ``name``.
 
@@ -174,4 +203,4 @@ def installed_codec(name: str) -> Codec:
     types = definitions.ours(name)
     if types is None:
         raise ValueError(f'message type {name} is not installed')
-    return _installed_codecs().setdefault(id(types), Codec(types.store))
+    return _codec_of(types)

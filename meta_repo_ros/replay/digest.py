@@ -18,8 +18,13 @@ from rosbags.interfaces import Nodetype
 from rosbags.typesys.base import normalize_fieldname
 from rosbags.typesys.store import Typestore
 
+from meta_repo_ros.replay import definitions
+from meta_repo_ros.replay.codec import installed_codec
+from meta_repo_ros.replay.host import Event
+from meta_repo_ros.replay.layout import Layout
+
 _DECIMALS = 9
-_BLOCK = 20_000  # numbers that are rounded at once
+_BLOCK = 160_000  # bytes of numbers that are rounded at once
 
 Getter = Callable[[Any], tuple[Any, ...]]
 
@@ -62,6 +67,47 @@ def _getter(names: list[str]) -> Getter:
     return get if len(names) > 1 else lambda message: (get(message),)
 
 
+class _Packed:
+    """The same for a type with a layout: taken from the bytes without making objects."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._scan = layout.scan
+        places = range(len(layout.bases))
+        floats = [i for i in places if layout.bases[i].startswith('float')]
+        self._numbers = _items(floats)
+        self._exact = _items([i for i in places if i not in floats])
+        self._pack = struct.Struct(f'<{len(floats)}d').pack
+        self._sizes = [count for _, count in layout.arrays]
+
+    @classmethod
+    def of(cls, layout: Layout | None) -> _Packed | None:
+        """None where there is no layout, or arrays of something other than double precision."""
+        if layout is None or any(base != 'float64' for base, _ in layout.arrays):
+            return None
+        return cls(layout)
+
+    def take(self, data: bytes, exact: list[Any], numbers: list[bytes]) -> int:
+        """Append to both lists; returns how many bytes of numbers."""
+        body = data[4:]
+        scalars, spans = self._scan(body)
+        exact += self._sizes
+        exact += self._exact(scalars)
+        values = self._pack(*self._numbers(scalars))
+        numbers.append(values)
+        size = len(values)
+        for begin, end in spans:
+            numbers.append(body[begin:end])
+            size += end - begin
+        return size
+
+
+def _items(places: list[int]) -> Getter:
+    if not places:
+        return lambda _: ()
+    get = operator.itemgetter(*places)
+    return get if len(places) > 1 else lambda values: (get(values),)
+
+
 class Digest:
     """SHA-256 over topics, stamps and messages in the order given."""
 
@@ -69,8 +115,10 @@ class Digest:
         self._raw = hashlib.sha256()
         self._exact = hashlib.sha256()
         self._numbers = hashlib.sha256()
-        self._block: list[float] = []
+        self._block: list[bytes] = []  # of numbers in double precision
+        self._size = 0
         self._plans: dict[str, _Plan] = {}
+        self._packed: dict[str, _Packed | None] = {}
 
     @property
     def raw(self) -> str:
@@ -83,42 +131,48 @@ class Digest:
         self._round()
         return hashlib.sha256(self._exact.digest() + self._numbers.digest()).hexdigest()
 
-    def add(self, topic: str, stamp: int, data: bytes, message: Any, store: Typestore) -> None:
-        """Take in one message.
-
-        Args:
-            topic: its topic.
-            stamp: its receive time, ns.
-            data: its CDR bytes.
-            message: the same deserialised, a rosbags object.
-            store: the store that knows its type.
-        """
-        header = topic.encode() + struct.pack('<bqq', 0, stamp, len(data))
-        self._raw.update(header)
+    def add(self, event: Event) -> None:
+        """Take in one message of an installed type; little-endian CDR."""
+        name, data = event.type, event.data
+        self._raw.update(event.topic.encode() + struct.pack('<bqq', 0, event.stamp, len(data)))
         self._raw.update(data)
-        exact: list[Any] = [topic, stamp]
-        self._take(message, message.__msgtype__, store, exact)
+        exact: list[Any] = [event.topic, event.stamp]
+        if name not in self._packed:
+            self._packed[name] = _Packed.of(installed_codec(name).layout(name))
+        packed = self._packed[name]
+        if packed is not None:
+            self._size += packed.take(data, exact, self._block)
+        else:
+            types = definitions.ours(name)
+            assert types is not None  # noqa: S101
+            numbers: list[float] = []
+            self._take(event.message, name, types.store, exact, numbers)
+            self._block.append(np.array(numbers, '<f8').tobytes())
+            self._size += 8 * len(numbers)
         self._exact.update(repr(exact).encode())
-        if len(self._block) > _BLOCK:
+        if self._size > _BLOCK:
             self._round()
 
-    def _take(self, message: Any, name: str, store: Typestore, exact: list[Any]) -> None:
+    def _take(
+        self, message: Any, name: str, store: Typestore, exact: list[Any], numbers: list[float]
+    ) -> None:
         plan = self._plans.get(name)
         if plan is None:
             plan = self._plans[name] = _Plan(name, store)
-        self._block += plan.numbers(message)
+        numbers += plan.numbers(message)
         for values in plan.arrays(message):
             exact.append(len(values))
-            self._block += values.tolist()
+            numbers += values.tolist()
         exact += [v.tolist() if isinstance(v, np.ndarray) else v for v in plan.exact(message)]
         for dotted, inner in plan.lists:
             items = operator.attrgetter(dotted)(message)
             exact.append(len(items))
             for item in items:
-                self._take(item, inner, store, exact)
+                self._take(item, inner, store, exact, numbers)
 
     def _round(self) -> None:
-        values = np.array(self._block, np.float64)
+        values = np.frombuffer(b''.join(self._block), '<f8')
         # Adding zero makes minus zero zero.
         self._numbers.update((np.round(values, _DECIMALS) + 0.0).astype('<f4').tobytes())
         self._block.clear()
+        self._size = 0

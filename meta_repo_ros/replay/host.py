@@ -6,38 +6,46 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
 from meta_repo_ros.core.processor import Diagnostic, Output, Processor
 from meta_repo_ros.core.time import NANOSECONDS, set_stamp
 from meta_repo_ros.replay.bag_writer import absolute
-from meta_repo_ros.replay.codec import installed_codec, type_name
+from meta_repo_ros.replay.codec import Codec, installed_codec, type_name
 
 DIAGNOSTICS = '/diagnostics'
 DIAGNOSTICS_TYPE = 'diagnostic_msgs/msg/DiagnosticArray'
 _LOOP = 1000  # outputs that one event may cause before it is called an endless loop
 
 
-class Event(NamedTuple):
+class Event:
     """A message that passed during a run.
 
     Attributes:
         stamp: receive time or time of output, ns.
         topic: with leading slash.
         type: full type name.
-        message: deserialised, with ROS field names.
         data: CDR bytes.
         source: name of the processor that gave it, '' for the bag.
     """
 
-    stamp: int
-    topic: str
-    type: str
-    message: Any
-    data: bytes
-    source: str
+    __slots__ = ('_codec', '_message', 'data', 'source', 'stamp', 'topic', 'type')
+
+    def __init__(
+        self, stamp: int, topic: str, kind: str, data: bytes, *, source: str, codec: Codec
+    ) -> None:
+        self.stamp, self.topic, self.type = stamp, topic, kind
+        self.data, self.source, self._codec = data, source, codec
+        self._message: Any = None
+
+    @property
+    def message(self) -> Any:
+        """Deserialised, with ROS field names; most outputs are only recorded, and never are."""
+        if self._message is None:
+            self._message = self._codec.deserialise(self.data, self.type)
+        return self._message
 
 
 @dataclass
@@ -197,8 +205,7 @@ class Host:
 
 def _event(stamp: int, topic: str, kind: str, message: Any, source: str) -> Event:
     codec = installed_codec(kind)
-    data = codec.serialise(message, kind)
-    return Event(stamp, topic, kind, codec.deserialise(data, kind), data, source)
+    return Event(stamp, topic, kind, codec.serialise(message, kind), source=source, codec=codec)
 
 
 def _text(value: object) -> str:

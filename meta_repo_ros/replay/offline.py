@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from meta_repo_ros.core.processor import Diagnostic, Processor
-from meta_repo_ros.replay import definitions
 from meta_repo_ros.replay.bag_reader import BagReader, RawMessage
 from meta_repo_ros.replay.bag_writer import BagWriter, absolute
 from meta_repo_ros.replay.digest import Digest
@@ -125,7 +124,7 @@ def _drive(
         if bag.topics[item.topic].readable:
             message = bag.deserialise(item)
             if full in watched:
-                yield Event(stamp, full, item.type, message, item.data, '')
+                yield Event(stamp, full, item.type, item.data, source='', codec=bag.codec)
             yield from host.feed(stamp, full, message)
         else:
             bag.skipped[item.topic] += 1
@@ -210,9 +209,8 @@ def run(
             )
             for event in events:
                 counts_out[event.topic] += 1
-                store = definitions.ours(event.type)
-                if store is not None and event.topic != DIAGNOSTICS:
-                    digest.add(event.topic, event.stamp, event.data, event.message, store.store)
+                if event.topic != DIAGNOSTICS:
+                    digest.add(event)
                 if writer is not None:
                     writer.write(event.topic, event.stamp, event.data)
         finally:
