@@ -346,17 +346,23 @@ def _given(
         managed = [name for name in present if name != node]
         return {'node_names': managed, 'autostart': settings.autostart}
     if node == 'flight_simulator':
-        given: dict[str, object] = {}
+        given = _listeners(present)
         if settings.scenario:
             given['scenario'] = settings.scenario
         if vehicle > 1:  # one /clock in a system
             given['publish_clock'] = False
         return given
     if node == 'bag_player' and settings.bag is not None:
-        return {'path': str(settings.bag)}
+        return {'path': str(settings.bag), **_listeners(present)}
     if node == 'bag_recorder' and settings.bag_path is not None:
         return {'path': str(settings.bag_path)}
     return {}
+
+
+def _listeners(present: Collection[str]) -> dict[str, object]:
+    """For whom a source of data waits: who must not miss the beginning."""
+    names = [n for n in ('navigation_fusion', 'attitude_fusion', 'bag_recorder') if n in present]
+    return {'wait_for_nodes': names} if names else {}
 
 
 def _rviz(settings: Settings) -> ProcessSpec:

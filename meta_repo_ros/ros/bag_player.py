@@ -28,6 +28,7 @@ from meta_repo_ros.ros import bag_qos, qos
 from meta_repo_ros.ros.bag_recorder import HEARTBEATS, check_expression
 from meta_repo_ros.ros.node import ManagedNode
 from meta_repo_ros.ros.player_services import PlayerServices
+from meta_repo_ros.ros.start_gate import StartGate
 from meta_repo_ros.ros.types import message_class
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ class Parameters:
     )
     wait_for: tuple[str, ...] = parameter(
         (), 'Topics that must have a subscriber before playing begins.', read_only=True
+    )
+    wait_for_nodes: tuple[str, ...] = parameter(
+        (), 'Nodes of this vehicle that must listen before playing begins.', read_only=True
     )
     wait_timeout: float = parameter(
         10.0, 'Play nevertheless after this time; 0 to wait for ever.', unit='s', minimum=0.0,
@@ -150,6 +154,9 @@ class BagPlayer(ManagedNode):
         self._started = False
         self._published = 0
         self._begin_by = time.monotonic_ns() + seconds_ns(p.start_delay)
+        self._gate = StartGate(
+            self, self._publishers_by_topic.values(), p.wait_for_nodes, p.wait_timeout
+        )
         if self._timer is not None:
             self._timer.timer_period_ns = _POLL_NS
         self.playback.rewind()
@@ -314,7 +321,7 @@ class BagPlayer(ManagedNode):
 
     def _begin(self) -> bool:
         now = time.monotonic_ns()
-        if now < self._begin_by:
+        if now < self._begin_by or not self._gate.check():
             return False
         p = self.parameters
         wanted = {self.resolve_topic_name(name) for name in p.wait_for}

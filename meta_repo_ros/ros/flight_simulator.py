@@ -22,6 +22,7 @@ from meta_repo_ros.core.processor import Diagnostic, Level, Topic
 from meta_repo_ros.core.time import NANOSECONDS, set_stamp
 from meta_repo_ros.ros import clock, qos
 from meta_repo_ros.ros.node import ManagedNode
+from meta_repo_ros.ros.start_gate import StartGate
 from meta_repo_ros.simulation.library import find_scenario
 from meta_repo_ros.simulation.simulator import Simulator
 from meta_repo_ros.simulation.vehicle import VehicleError
@@ -59,6 +60,13 @@ class FlightSimulatorParameters:
         'After the scenario`s duration: fly on, stop, or end the process.',
         choices=('continue', 'stop', 'exit'),
     )
+    wait_for_nodes: tuple[str, ...] = parameter(
+        (), 'Nodes of this vehicle that must listen before the flight begins.', read_only=True
+    )
+    wait_timeout: float = parameter(
+        10.0, 'Fly nevertheless after this time; 0 to wait for ever.', unit='s', minimum=0.0,
+        read_only=True,
+    )  # fmt: skip
 
 
 class FlightSimulator(ManagedNode):
@@ -84,6 +92,7 @@ class FlightSimulator(ManagedNode):
         self._ignored = ''
         self._last_report = (0, 0)
         self._timer: Any = None
+        self._gate: StartGate | None = None
 
     # -- transitions ----------------------------------------------------------------------------
 
@@ -109,7 +118,9 @@ class FlightSimulator(ManagedNode):
         self._make_timer()
 
     def activate(self) -> None:
-        """Go on from where the flight stands."""
+        """Go on from where the flight stands, once those listen for whom it has to wait."""
+        p: FlightSimulatorParameters = self.parameters
+        self._gate = StartGate(self, self._outputs.values(), p.wait_for_nodes, p.wait_timeout)
         if self.simulator is not None:
             self._set_anchor(self.simulator)
             self._last_report = self._anchor
@@ -149,6 +160,11 @@ class FlightSimulator(ManagedNode):
         simulator = self.simulator
         if simulator is None or self._ended:
             return
+        if self._gate is not None and not self._gate.is_open:
+            self._tick(simulator)
+            self._set_anchor(simulator)
+            if not self._gate.check():
+                return
         if not self._anchor[0]:
             self._set_anchor(simulator)
         began = time.monotonic_ns()
@@ -182,14 +198,18 @@ class FlightSimulator(ManagedNode):
             self._failed = True
             self._end(f'the flight cannot go on: {error}')
             return False
-        if self._clock_publisher is not None and self._steps % self._clock_every == 0:
-            tick = Clock()
-            set_stamp(tick.clock, simulator.state.stamp)
-            self._clock_publisher.publish(tick)
+        if self._steps % self._clock_every == 0:
+            self._tick(simulator)
         self._steps += 1
         for message in messages:
             self._outputs[message.topic.name].publish(message.message)
         return True
+
+    def _tick(self, simulator: Simulator) -> None:
+        if self._clock_publisher is not None:
+            tick = Clock()
+            set_stamp(tick.clock, simulator.state.stamp)
+            self._clock_publisher.publish(tick)
 
     def _end(self, reason: str) -> None:
         self._ended = reason

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from nav_msgs.msg import Odometry
+from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Imu, NavSatFix
@@ -196,3 +197,25 @@ def test_process_ends_with_the_scenario_where_told(container: Any, tmp_path: Pat
     assert program.wait() == 0
     assert 'scenario finished after 1.000 s' in program.output
     assert 'Traceback' not in program.output
+
+
+def test_flight_begins_when_those_listen_for_whom_it_waits(graph: Any, tmp_path: Path) -> None:
+    node = _node(graph, tmp_path, wait_for_nodes=['listener'], wait_timeout=0.0)
+    ticks = _clock(graph)
+    node.trigger_configure()
+    node.trigger_activate()
+    graph.spin_until(lambda: len(ticks) > 2, 'a clock that stands')
+    assert set(ticks) == {START}
+    listener = graph.add(Node('listener'))
+    samples: list[Imu] = []
+    listener.create_subscription(Imu, 'imu/data_raw', samples.append, qos.profile('STREAM'))
+    graph.spin_until(lambda: samples, 'the first sample')
+    assert stamp_ns(samples[0].header.stamp) - START <= 5_000_000, 'nothing was missed'
+
+
+def test_flight_begins_without_those_who_never_come(graph: Any, tmp_path: Path) -> None:
+    node = _node(graph, tmp_path, wait_for_nodes=['nobody'], wait_timeout=0.2)
+    imu = graph.collect(Imu, 'imu/data_raw', 'STREAM')
+    node.trigger_configure()
+    node.trigger_activate()
+    graph.spin_until(lambda: imu, 'a flight nevertheless')

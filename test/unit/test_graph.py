@@ -92,7 +92,10 @@ def test_a_bag_takes_the_place_of_the_simulator(tmp_path: Path) -> None:
         processes = system({'bag': str(tmp_path), 'profile': profile})
         assert 'simulation' not in names(processes)
         assert names(processes)['replay'] == ['bag_player']
-        assert given(processes, 'bag_player') == {'path': str(tmp_path)}
+        assert given(processes, 'bag_player') == {
+            'path': str(tmp_path),
+            'wait_for_nodes': ['navigation_fusion', 'attitude_fusion'],
+        }
         assert all(process.use_sim_time for process in processes)
 
 
