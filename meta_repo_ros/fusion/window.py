@@ -69,9 +69,10 @@ class ReplayWindow(Generic[M]):
         self._measurements: list[M] = []
         self._applied = 0  # how many of the list the model has taken, in order
         self._high_water = 0  # how many of the list the model had taken when it was last in order
-        self._snapshots: list[
-            tuple[int, int, Any]
-        ] = []  # number of entries before it, stamp, state
+        # each: number of entries before it, stamp of the next entry, state
+        self._snapshots: list[tuple[int, int, Any]] = []
+        # stamps of measurements filed late and not applied yet
+        self._late: set[int] = set()
 
     @property
     def newest(self) -> int | None:
@@ -102,8 +103,7 @@ class ReplayWindow(Generic[M]):
             keys.append(key)
             self._measurements.append(measurement)
             if self._applied == len(keys) - 1:
-                self._apply_rest()
-                self._trim()
+                self._apply_next(stamp, measurement)
             return Arrival.IN_ORDER
         if stamp < keys[-1][0] - self.length:
             self.dropped += 1
@@ -112,6 +112,7 @@ class ReplayWindow(Generic[M]):
         keys.insert(place, key)
         self._measurements.insert(place, measurement)
         self.late += 1
+        self._late.add(stamp)
         self._rewind(place)
         return Arrival.LATE
 
@@ -127,6 +128,7 @@ class ReplayWindow(Generic[M]):
         self._keys.clear()
         self._measurements.clear()
         self._snapshots.clear()
+        self._late.clear()
         self._applied = self._high_water = 0
 
     def _rewind(self, place: int) -> None:
@@ -138,16 +140,34 @@ class ReplayWindow(Generic[M]):
         self.model.restore(state)
         self._applied = count
 
+    def _apply_next(self, stamp: int, measurement: M) -> None:
+        """Apply the last of the list, where all before it are applied."""
+        snapshots = self._snapshots
+        if not snapshots or stamp - snapshots[-1][1] >= self.snapshot_interval:
+            snapshots.append((self._applied, stamp, self.model.snapshot()))
+        self.model.apply(stamp, measurement)
+        self._applied += 1
+        self._high_water = self._applied
+        if len(snapshots) > 1 and snapshots[1][1] < stamp - self.length:
+            self._trim()
+
     def _apply_rest(self) -> None:
         keys, measurements, snapshots = self._keys, self._measurements, self._snapshots
-        apply = self.model.apply
+        apply, late, interval = self.model.apply, self._late, self.snapshot_interval
+        newest = snapshots[-1][1] if snapshots else None
         for i in range(self._applied, len(keys)):
             stamp = keys[i][0]
-            if not snapshots or (
-                stamp - snapshots[-1][1] >= self.snapshot_interval and i > snapshots[-1][0]
+            # A sensor that was late is late again, mostly by whole periods: snapshots in step with
+            # it leave nothing to be applied again but what came after its measurements
+            if (
+                newest is None
+                or stamp - newest >= interval
+                or (late and stamp > newest and stamp in late)
             ):
                 snapshots.append((i, stamp, self.model.snapshot()))
+                newest = stamp
             apply(stamp, measurements[i])
+        late.clear()
         self._applied = self._high_water = len(keys)
 
     def _trim(self) -> None:
@@ -161,6 +181,8 @@ class ReplayWindow(Generic[M]):
         gone = self._snapshots[first][0]
         del self._keys[:gone]
         del self._measurements[:gone]
-        self._snapshots = [(n - gone, stamp, state) for n, stamp, state in self._snapshots[first:]]
+        self._snapshots[:] = [
+            (n - gone, stamp, state) for n, stamp, state in self._snapshots[first:]
+        ]
         self._applied -= gone
         self._high_water -= gone

@@ -92,6 +92,19 @@ def test_memory_is_bounded_by_the_window() -> None:
     assert len(window._snapshots) <= 8
 
 
+def test_a_periodic_late_sensor_costs_no_more_than_what_came_after_it() -> None:
+    """A fast sensor, and a slow one that is late by one period: the usual GNSS receiver."""
+    window = ReplayWindow(Recursion(), 400 * MS, 50 * MS)
+    for i in range(1000):
+        now = i * 5 * MS
+        window.add(now, 0, i, 0.1)
+        if i % 20 == 7 and i > 20:
+            window.add(now - 100 * MS, 1, i, 0.2)
+            window.settle()
+    # 21 since its stamp; without snapshots in step it would be up to 30
+    assert window.replayed / window.late <= 21.5
+
+
 def test_older_than_the_window_is_dropped_and_counted() -> None:
     model = Recursion()
     window = ReplayWindow(model, 100 * MS, 20 * MS)
