@@ -228,7 +228,7 @@ class Propagation:
             turned = mean_x * mean_x + mean_y * mean_y
             variance += 2.0 * turned * self.parameters.velocity.outage_time
         z = np.array((mean_x - x, mean_y - y))
-        self.correct(VELOCITY_ROWS, z, np.eye(2) * (variance / dt), ALL)
+        self.correct(VELOCITY_ROWS, z, EYE[:2, :2] * (variance / dt), ALL)
 
     def _predict(self, dt: float) -> None:
         s, p = self.state, self.parameters
@@ -253,7 +253,8 @@ class Propagation:
         field += p.magnetometer.disturbance_gain * s.field.variance
         drift = (1.0 - decay * decay) * field
         covariance = phi @ s.covariance @ phi.T
-        covariance[DIAGONAL, DIAGONAL] += (
+        diagonal = covariance.reshape(-1)[:: SIZE + 1]  # a view
+        diagonal += (
             turn, turn, turn, walk, walk, walk, push, push, drift, drag, drag, drag,
         )  # fmt: skip
         s.covariance = covariance
@@ -291,7 +292,7 @@ class Propagation:
             # a slow steady turn looks like rest, except that the bias is known better than that
             s.rest.restart()
             return False
-        self.correct(BIAS_ROWS, z, np.eye(3) * (p.rate_sigma**2 / dt), ALL)
+        self.correct(BIAS_ROWS, z, EYE[:3, :3] * (p.rate_sigma**2 / dt), ALL)
         return True
 
     def correct(self, rows: Array, z: Array, noise: Array, mask: Array) -> float:
@@ -302,7 +303,8 @@ class Propagation:
         s = self.state
         covariance = s.covariance
         cross = covariance @ rows.T
-        inverse = np.linalg.inv(rows @ cross + noise)
+        expected = rows @ cross + noise
+        inverse = 1.0 / expected if expected.size == 1 else np.linalg.inv(expected)
         gain = (cross @ inverse) * mask
         left = EYE - gain @ rows
         covariance = left @ covariance @ left.T + gain @ noise @ gain.T

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_repo_ros.core.rotations import IDENTITY, Quaternion, Vector
-from meta_repo_ros.fusion.attitude_field import FieldReference
+from meta_repo_ros.fusion.attitude_field import FieldReference, copy_slots
 from meta_repo_ros.fusion.attitude_parameters import Rest
 
 Array = NDArray[np.float64]
@@ -115,7 +114,7 @@ class RestDetector:
 
     def copy(self) -> RestDetector:
         """Independent copy."""
-        return copy.copy(self)
+        return copy_slots(self)
 
     def restart(self) -> None:
         """Forget what was seen, as after a gap."""
@@ -192,8 +191,11 @@ class State:
 
     def copy(self) -> State:
         """Independent copy; tuples and the covariance are never changed in place."""
-        other = copy.copy(self)
+        other = copy_slots(self)
         other.rest = self.rest.copy()
         other.field = self.field.copy()
-        other.counts = {name: copy.copy(count) for name, count in self.counts.items()}
+        other.counts = {
+            name: Count(count.accepted, count.rejected, count.nis, count.nis_sum)
+            for name, count in self.counts.items()
+        }
         return other
