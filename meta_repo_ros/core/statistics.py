@@ -55,6 +55,13 @@ def is_covariance(matrix: Array) -> bool:
 
     All zeros, which ROS messages use for *unknown*, is therefore no covariance.
     """
+    # drivers repeat theirs: the answer is remembered
+    return _is_covariance(np.asarray(matrix, np.float64).tobytes(), len(matrix))
+
+
+@lru_cache(maxsize=256)
+def _is_covariance(values: bytes, size: int) -> bool:
+    matrix = np.frombuffer(values).reshape(size, size)
     if not np.isfinite(matrix).all():
         return False
     scale = float(np.abs(matrix).max())

@@ -21,6 +21,8 @@ from meta_repo_ros.fusion.attitude_parameters import Magnetometer
 
 S = TypeVar('S')
 
+_DAY = 86_400_000_000_000  # ns
+
 # The Earth's field at its surface lies within 22 and 67 microtesla; steel nearby widens that.
 WEAKEST, STRONGEST = 1.0e-5, 1.0e-4
 
@@ -56,11 +58,19 @@ def _model(epoch: int) -> GeoMag:
 
 def world_field(latitude: float, longitude: float, altitude: float, stamp: int) -> WorldField:
     """World Magnetic Model near a place (deg, m; rounded to 0.1 deg and 1 km) at ``stamp``, ns."""
-    date = dt.datetime.fromtimestamp(stamp * 1e-9, tz=dt.timezone.utc)
-    year = round(date.year + date.timetuple().tm_yday / 365.25, 1)
     return _world_field(
-        round(latitude, 1), round(longitude, 1), float(round(altitude * 1e-3)), year
+        round(latitude, 1),
+        round(longitude, 1),
+        float(round(altitude * 1e-3)),
+        _year(stamp // _DAY),
     )
+
+
+@lru_cache(maxsize=8)
+def _year(day: int) -> float:
+    """Year, rounded to 0.1, of a day after the epoch of Unix."""
+    date = dt.datetime.fromtimestamp(day * _DAY * 1e-9, tz=dt.timezone.utc)
+    return round(date.year + date.timetuple().tm_yday / 365.25, 1)
 
 
 def copy_slots(thing: S) -> S:
