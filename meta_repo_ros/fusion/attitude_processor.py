@@ -82,6 +82,8 @@ class AttitudeFusion(Processor):
         self._rate_covariance = read.CovarianceReader()
         self._force_covariance = read.CovarianceReader()
         self._field_covariance = read.CovarianceReader()
+        self._covariance = self._rotation_values = self._rate_values = np.zeros(9)
+        self._rate_noise = math.nan
 
     def _place(self) -> None:
         place = self.parameters.position
@@ -157,6 +159,12 @@ class AttitudeFusion(Processor):
         noise = imu.rate_variance
         if noise is None:
             noise = p.gyroscope.noise_density**2 / p.timing.update_interval
+        covariance = state.covariance
+        if covariance is not self._covariance or noise != self._rate_noise:
+            # the filter replaces its covariance, at a lower rate than the IMU's
+            self._covariance, self._rate_noise = covariance, noise
+            self._rotation_values = covariance[:3, :3].ravel()
+            self._rate_values = (covariance[3:6, 3:6] + noise * _EYE).ravel()
         header = message.header
         return _OUTPUT(
             int(header.stamp.sec),
@@ -165,8 +173,8 @@ class AttitudeFusion(Processor):
             *map(float, state.orientation),
             *map(float, state.rate),
             *imu.force,
-            state.covariance[:3, :3].ravel(),
-            (state.covariance[3:6, 3:6] + noise * _EYE).ravel(),
+            self._rotation_values.copy(),
+            self._rate_values.copy(),
             np.array(message.linear_acceleration_covariance, dtype=float),
         )
 

@@ -72,40 +72,26 @@ class _Packed:
 
     def __init__(self, layout: Layout) -> None:
         self._scan = layout.scan
-        places = range(len(layout.bases))
-        floats = [i for i in places if layout.bases[i].startswith('float')]
-        self._numbers = _items(floats)
-        self._exact = _items([i for i in places if i not in floats])
-        self._pack = struct.Struct(f'<{len(floats)}d').pack
         self._sizes = [count for _, count in layout.arrays]
 
     @classmethod
     def of(cls, layout: Layout | None) -> _Packed | None:
-        """None where there is no layout, or arrays of something other than double precision."""
+        """None where there is no layout, or numbers of other than double precision."""
         if layout is None or any(base != 'float64' for base, _ in layout.arrays):
             return None
-        return cls(layout)
+        return None if 'float32' in layout.bases else cls(layout)
 
     def take(self, data: bytes, exact: list[Any], numbers: list[bytes]) -> int:
         """Append to both lists; returns how many bytes of numbers."""
         body = data[4:]
-        scalars, spans = self._scan(body)
+        others, arrays, singles = self._scan(body, exact=True)
         exact += self._sizes
-        exact += self._exact(scalars)
-        values = self._pack(*self._numbers(scalars))
-        numbers.append(values)
-        size = len(values)
-        for begin, end in spans:
+        exact += others
+        size = 0
+        for begin, end in (*singles, *arrays):
             numbers.append(body[begin:end])
             size += end - begin
         return size
-
-
-def _items(places: list[int]) -> Getter:
-    if not places:
-        return lambda _: ()
-    get = operator.itemgetter(*places)
-    return get if len(places) > 1 else lambda values: (get(values),)
 
 
 class Digest:

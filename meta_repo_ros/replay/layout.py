@@ -27,6 +27,7 @@ _LENGTH = struct.Struct('<I')
 _EMPTY = 'structure_needs_at_least_one_member'
 _PADS = tuple(bytes(n) for n in range(4))
 
+Spans = tuple[tuple[int, int], ...]
 Build = Callable[[Sequence[Any], Sequence[Any]], Any]
 
 
@@ -47,6 +48,8 @@ class _Run(NamedTuple):
         writers: structures with arrays as bytes.
         readers: structures without arrays.
         spans: begin and end of each array from the begin of the run.
+        exact: structures of what is neither array nor floating point.
+        floats: begin and end of the floating-point values outside of arrays.
     """
 
     first: int
@@ -54,7 +57,9 @@ class _Run(NamedTuple):
     text: bool
     writers: tuple[struct.Struct, ...]
     readers: tuple[struct.Struct, ...]
-    spans: tuple[tuple[tuple[int, int], ...], ...]
+    spans: tuple[Spans, ...]
+    exact: tuple[struct.Struct, ...]
+    floats: tuple[Spans, ...]
 
 
 class Layout:
@@ -100,7 +105,7 @@ class Layout:
             values[i] = array.tobytes()
         parts = [_LITTLE]
         position = 0
-        for first, last, text, writers, _, _ in self._runs:
+        for first, last, text, writers, *_ in self._runs:
             if last > first:
                 writer = writers[position & 7]
                 parts.append(writer.pack(*values[first:last]))
@@ -112,30 +117,43 @@ class Layout:
                 position += gap + 5 + len(data)
         return b''.join(parts)
 
-    def scan(self, body: bytes) -> tuple[list[Any], list[tuple[int, int]]]:
-        """Numbers and strings, and begin and end of each array, of CDR without its first 4 bytes.
+    def scan(
+        self, body: bytes, *, exact: bool = False
+    ) -> tuple[list[Any], list[tuple[int, int]], list[tuple[int, int]]]:
+        """What is in CDR without its first 4 bytes.
+
+        Args:
+            body: CDR, little endian.
+            exact: whether floating-point values are not wanted as such, but where they lie.
+
+        Returns:
+            Numbers and strings; begin and end of each array; of floats where ``exact``.
 
         Raises:
             struct.error, ValueError, IndexError: the bytes are not a message of this type.
         """
         scalars: list[Any] = []
-        spans: list[tuple[int, int]] = []
+        arrays: list[tuple[int, int]] = []
+        floats: list[tuple[int, int]] = []
         position = 0
-        for _, _, text, _, readers, places in self._runs:
+        for run in self._runs:
             phase = position & 7
-            reader = readers[phase]
+            reader = (run.exact if exact else run.readers)[phase]
             scalars += reader.unpack_from(body, position)
-            for begin, end in places[phase]:
-                spans.append((position + begin, position + end))
+            for begin, end in run.spans[phase]:
+                arrays.append((position + begin, position + end))
+            if exact:
+                for begin, end in run.floats[phase]:
+                    floats.append((position + begin, position + end))
             position += reader.size
-            if text:
+            if run.text:
                 position += -position & 3
                 (length,) = _LENGTH.unpack_from(body, position)
                 position += 4 + length
                 if not length or body[position - 1]:
                     raise ValueError('string without end')
                 scalars.append(body[position - length : position - 1].decode())
-        return scalars, spans
+        return scalars, arrays, floats
 
     def unpack(self, data: bytes) -> Any:
         """The rosbags object in little-endian CDR.
@@ -144,7 +162,7 @@ class Layout:
             struct.error, ValueError, IndexError: the bytes are not a message of this type.
         """
         body = data[4:]
-        scalars, spans = self.scan(body)
+        scalars, spans, _ = self.scan(body)
         arrays = [
             np.frombuffer(body, dtype, count, span[0])
             for (dtype, count), span in zip(self._types, spans, strict=True)
@@ -204,14 +222,15 @@ def _runs(leaves: Sequence[_Leaf]) -> tuple[_Run, ...]:
 
 def _run(leaves: Sequence[_Leaf], first: int, last: int, *, text: bool) -> _Run:
     cases = [_case(leaves[first:last], phase) for phase in range(8)]
-    writers, readers, spans = zip(*cases, strict=True)
-    return _Run(first, last, text, writers, readers, spans)
+    return _Run(first, last, text, *zip(*cases, strict=True))
 
 
 def _case(
     leaves: Sequence[_Leaf], phase: int
-) -> tuple[struct.Struct, struct.Struct, tuple[tuple[int, int], ...]]:
-    written, read, spans = '<', '<', []
+) -> tuple[struct.Struct, struct.Struct, Spans, struct.Struct, Spans]:
+    written, read, exact = '<', '<', '<'
+    arrays: list[tuple[int, int]] = []
+    floats: list[tuple[int, int]] = []
     position = phase
     for leaf in leaves:
         code = _CODES[leaf.base]
@@ -219,11 +238,33 @@ def _case(
         gap = -position % size
         begin = position + gap
         position = begin + size * max(leaf.length, 1)
+        value, skip, span = f'{gap}x{code}', f'{position - begin + gap}x', (begin, position)
         if leaf.length:
             written += f'{gap}x{size * leaf.length}s'
-            read += f'{position - begin + gap}x'
-            spans.append((begin - phase, position - phase))
+            read += skip
+            exact += skip
+            arrays.append(span)
         else:
-            written += f'{gap}x{code}'
-            read += f'{gap}x{code}'
-    return struct.Struct(written), struct.Struct(read), tuple(spans)
+            written += value
+            read += value
+            exact += skip if code in 'fd' else value
+            if code in 'fd':
+                floats.append(span)
+    return (
+        struct.Struct(written),
+        struct.Struct(read),
+        _joined(arrays, phase, together=False),
+        struct.Struct(exact),
+        _joined(floats, phase, together=True),
+    )
+
+
+def _joined(spans: Sequence[tuple[int, int]], phase: int, *, together: bool) -> Spans:
+    """Spans from the begin of the run; neighbours joined where ``together``."""
+    result: list[tuple[int, int]] = []
+    for begin, end in spans:
+        if together and result and result[-1][1] == begin - phase:
+            result[-1] = (result[-1][0], end - phase)
+        else:
+            result.append((begin - phase, end - phase))
+    return tuple(result)
