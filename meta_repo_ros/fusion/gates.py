@@ -9,7 +9,6 @@ and after an outage a measurement must belong to such a group before it is belie
 
 from __future__ import annotations
 
-import copy
 import enum
 import math
 from dataclasses import dataclass
@@ -175,8 +174,10 @@ class Gate:
 
     def _own(self) -> GateState:
         """A state that no snapshot holds: copied on change, because changes are rarer."""
-        self.state = copy.copy(self.state)
-        return self.state
+        fresh = object.__new__(GateState)
+        fresh.__dict__.update(self.state.__dict__)
+        self.state = fresh
+        return fresh
 
     def _accept(self, stamp: int, nis: float) -> Verdict:
         state = self.state
@@ -243,16 +244,17 @@ class DriftMonitor:
         dt = 0.0 if self._last is None else (stamp - self._last) / NANOSECONDS
         self._last = stamp
         white = [float(innovation[i]) / math.sqrt(float(s[i, i])) for i in range(3)]
+        # An error lasts: so many equal values stand for one independent one
+        repeat = 1.0 if dt == 0.0 else 1.0 + 2.0 * self.correlation_time / dt
         sums = []
         self.statistic = 0.0
         for old, tau in zip(self._sums, self.time_constants, strict=True):
             fade = math.exp(-dt / tau)
             x, y, z = (fade * a + b for a, b in zip(old[:3], white, strict=True))
-            weight = fade * fade * old[3] + 1.0
+            weight = fade * fade * old[3] + repeat
             sums.append((x, y, z, weight))
             if dt > 0.0:
-                repeat = 1.0 + 2.0 * self.correlation_time / dt
-                self.statistic = max(self.statistic, (x * x + y * y + z * z) / (weight * repeat))
+                self.statistic = max(self.statistic, (x * x + y * y + z * z) / weight)
         self._sums = tuple(sums)
         return self.statistic > self.threshold
 

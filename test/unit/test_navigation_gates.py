@@ -85,6 +85,16 @@ def test_drift_is_found_in_the_mean_and_not_in_noise() -> None:
     assert 10 < found < 600
 
 
+def test_drift_counts_what_came_before_an_outage_as_before() -> None:
+    monitor = DriftMonitor((5.0, 20.0, 60.0), 1.0, 1e-9)
+    biased = np.array([1.0, 0.0, 0.0])
+    for i in range(200):
+        monitor.add(round(0.25 * i * S), biased, ONE)
+    before = monitor.statistic
+    assert not monitor.add(round(65.0 * S), biased, ONE)
+    assert monitor.statistic < 1.1 * before
+
+
 def test_stuck_needs_motion() -> None:
     monitor = StuckMonitor(1.0)
     assert not any(monitor.add(i * S, (1.0, 2.0, 3.0), 0.0) for i in range(100))
