@@ -50,6 +50,7 @@ _BROKEN = (
     EOFError,
     RuntimeError,
     MemoryError,
+    OverflowError,
 )
 _ENCODINGS = {
     MessageDefinitionFormat.NONE: '',
