@@ -238,7 +238,8 @@ class BagWriter:
             data = bytes(message)
         else:
             data = self._serialise(entry, message)
-        self._split_if_due(receive_ns)
+        if self._max_bytes or self._max_ns:
+            self._split_if_due(receive_ns)
         if entry.number < 0:
             entry.number = self._file.add_topic(entry.record)
         published = receive_ns if publish_ns is None else publish_ns

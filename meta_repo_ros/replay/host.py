@@ -101,6 +101,7 @@ class Host:
                 self.inputs[resolve(topic.name)] = topic.type
                 self._takers.setdefault(resolve(topic.name), []).append(seat)
         self._next_second = -1
+        self._next_due = -1  # nothing happens before
         self._namespace = namespace.strip('/')
 
     @property
@@ -121,12 +122,15 @@ class Host:
         """Let all timer ticks before ``stamp`` (or up to it) happen, in order of time."""
         end = stamp + 1 if including else stamp
         events: list[Event] = []
+        if end <= self._next_due:
+            return events
         if self._next_second < 0:
             self._start(stamp)
         while True:
-            due = min((s.next_tick for s in self._seats if s.next_tick >= 0), default=end)
-            tick = min(due, self._next_second)
+            ticks = [seat.next_tick for seat in self._seats if seat.next_tick >= 0]
+            tick = min([self._next_second, *ticks])
             if tick >= end:
+                self._next_due = tick
                 return events
             for seat in self._seats:
                 if seat.next_tick == tick:
