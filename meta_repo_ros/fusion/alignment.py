@@ -5,6 +5,7 @@ The rotation since the start of the alignment is integrated from the gyroscope, 
 is summed in the body axes of the start. Over the same time GNSS gives the change of velocity; the
 two differ by gravity and by the attitude of the start, which levels it. Heading comes from a star
 attitude, from the direction of travel (where the vehicle points along it), or from a magnetometer.
+Where ``alignment.rest`` is set, a standstill before the start gives level and gyroscope bias.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from meta_repo_ros.core.rotations import (
     to_matrix,
 )
 from meta_repo_ros.core.time import NANOSECONDS
+from meta_repo_ros.fusion.alignment_rest import Rest
 from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
 
 Array = NDArray[np.float64]
@@ -50,6 +52,8 @@ class Aligned:
         velocity: m/s, local frame.
         velocity_covariance: (3, 3) m2/s2.
         heading_source: ``star``, ``velocity`` or ``magnetometer``.
+        gyro_bias: rad/s.
+        gyro_bias_sigma: rad/s.
     """
 
     attitude: Quaternion
@@ -58,6 +62,8 @@ class Aligned:
     velocity: Vector
     velocity_covariance: Array
     heading_source: str
+    gyro_bias: Vector
+    gyro_bias_sigma: float
 
 
 @dataclass
@@ -66,6 +72,7 @@ class _Gathered:
     turn: Quaternion = IDENTITY  # body now to body at start
     force: Vector = (0.0, 0.0, 0.0)  # integral in the axes of the start, m/s
     seconds: float = 0.0
+    level: tuple[Vector, float] | None = None  # mean force of a standstill that ended at the start
     first_velocity: tuple[int, Vector] | None = None
     last_velocity: tuple[int, Vector, Array] | None = None
     force_between: Vector = (0.0, 0.0, 0.0)
@@ -84,16 +91,26 @@ class Alignment:
     def __init__(self, parameters: NavigationParameters) -> None:
         self.parameters = parameters
         self._g = _Gathered()
+        self.rest = Rest(parameters)
         self.missing = 'inertial data'
+
+    def configure(self, parameters: NavigationParameters) -> None:
+        """Take other parameters; the state stays."""
+        self.parameters = self.rest.parameters = parameters
 
     def clear(self) -> None:
         """Start again."""
         self._g = _Gathered()
+        self.rest.clear()
         self.missing = 'inertial data'
 
     def add_imu(self, stamp: int, rate: Vector, force: Vector, dt: float) -> None:
         """Take ``dt`` seconds of rate (rad/s) and specific force (m/s2) that end at ``stamp``."""
         g, limits = self._g, self.parameters.alignment
+        if limits.rest:
+            self.rest.add_imu(rate, force, dt)
+            bias = self.rest.bias
+            rate = (rate[0] - bias[0], rate[1] - bias[1], rate[2] - bias[2])
         if g.start is None or stamp - g.start > limits.max_duration * NANOSECONDS:
             self._g = g = _Gathered(start=stamp)
             return
@@ -110,6 +127,11 @@ class Alignment:
         g = self._g
         if g.start is None:
             return
+        if self.parameters.alignment.rest and self.rest.add_velocity(velocity, covariance):
+            force = self.rest.force
+            assert force is not None  # noqa: S101
+            # Velocity and fix of this moment are those of the start
+            self._g = g = _Gathered(start=stamp, level=(force, self.rest.accel_variance))
         if g.first_velocity is None:
             # From here on both integrals cover the same time
             g.first_velocity = (stamp, velocity)
@@ -143,7 +165,7 @@ class Alignment:
             declination: of the magnetic field, rad, east positive.
         """
         g, limits = self._g, self.parameters.alignment
-        if g.start is None or g.seconds < limits.duration:
+        if g.start is None or (g.level is None and g.seconds < limits.duration):
             if 'heading' not in self.missing:
                 self.missing = 'time to level'
             return None
@@ -156,6 +178,8 @@ class Alignment:
         if g.first_velocity is not None and g.last_velocity is not None:
             span = (g.last_velocity[0] - g.first_velocity[0]) / NANOSECONDS
             if span < _MIN_SPAN:
+                if g.level is not None and 'heading' in self.missing:
+                    return None
                 self.missing = 'a second GNSS velocity'
                 return None
             change = tuple(b - a for a, b in zip(g.first_velocity[1], g.last_velocity[1]))  # noqa: B905
@@ -168,6 +192,9 @@ class Alignment:
             )
             spread = g.last_velocity[2] + np.eye(3) * (2.0 * late) ** 2
             accel_variance += 2.0 * float(np.trace(g.last_velocity[2])) / 3.0 / (span * span)
+        if g.level is not None:
+            force, accel_variance = g.level
+            up = (-gravity[0], -gravity[1], -gravity[2])
         level = between(force, up)
         tilt_variance = accel_variance / 96.0  # over gravity squared
         found = self._heading(level, up, ecef_to_enu, declination, tilt_variance)
@@ -175,14 +202,17 @@ class Alignment:
             return None
         start, covariance, source = found
         attitude = normalize(multiply(start, g.turn))
-        drift = (self.parameters.imu.gyro_bias_sigma * (seconds + 0.5)) ** 2
+        drift = (self.rest.bias_sigma * (seconds + 0.5)) ** 2
+        if g.level is not None:
+            drift += self.parameters.imu.gyro_noise**2 * seconds
         body = to_matrix(attitude)
         tilt_from_bias = np.array([-body[1], body[0], np.zeros(3)]) / 9.8
         if source == 'star':
             tilt_from_bias = np.zeros((3, 3))
         return Aligned(
-            attitude, covariance + np.eye(3) * drift, tilt_from_bias, velocity, spread, source
-        )
+            attitude, covariance + np.eye(3) * drift, tilt_from_bias, velocity, spread, source,
+            self.rest.bias, self.rest.bias_sigma,
+        )  # fmt: skip
 
     def _heading(
         self,
@@ -223,11 +253,12 @@ class Alignment:
 
     def snapshot(self) -> Any:
         """State to go back to; what it holds is never written to."""
-        return copy.copy(self._g), self.missing
+        return copy.copy(self._g), self.rest.snapshot(), self.missing
 
     def restore(self, snapshot: Any) -> None:
         """Back to :meth:`snapshot`."""
-        gathered, self.missing = snapshot
+        gathered, rest, self.missing = snapshot
+        self.rest.restore(rest)
         self._g = copy.copy(gathered)
 
 

@@ -192,7 +192,8 @@ class Navigation:
     def configure(self, parameters: NavigationParameters) -> None:
         """Take changed parameters; the state stays."""
         fresh = Navigation(parameters)
-        self.parameters = self.alignment.parameters = parameters
+        self.parameters = parameters
+        self.alignment.configure(parameters)
         for name, gate in self.gates.items():
             gate.configure(fresh.gates[name].limits)
         self.drift.configure(fresh.drift)
@@ -319,6 +320,7 @@ class Navigation:
         return ProcessNoise(
             i.gyro_noise, i.accel_noise, i.gyro_bias_walk, i.accel_bias_walk,
             self.parameters.barometer.bias_walk, i.gyro_scale_sigma, i.accel_scale_sigma,
+            i.vibration_noise,
         )  # fmt: skip
 
     def place(self, stamp: int, fix: Fix) -> LocalFrame:
@@ -350,7 +352,8 @@ class Navigation:
         c = np.zeros((SIZE, SIZE))
         c[POSITION, POSITION] = floored(fix.covariance, g.position_floor)
         c[VELOCITY, VELOCITY] = floored(aligned.velocity_covariance, g.velocity_floor)
-        c[GYRO_BIAS, GYRO_BIAS] = np.eye(3) * i.gyro_bias_sigma**2
+        f.gyro_bias = aligned.gyro_bias
+        c[GYRO_BIAS, GYRO_BIAS] = np.eye(3) * aligned.gyro_bias_sigma**2
         c[ACCEL_BIAS, ACCEL_BIAS] = np.eye(3) * i.accel_bias_sigma**2
         tilt = aligned.tilt_from_bias
         c[ATTITUDE, ACCEL_BIAS] = tilt * i.accel_bias_sigma**2

@@ -44,6 +44,7 @@ class ProcessNoise:
         baro_bias: m/s/sqrt(Hz).
         gyro_scale: 1, standard deviation of unmodelled scale and misalignment.
         accel_scale: 1.
+        vibration: sqrt(s), attitude noise for each rad/s of vibration about the same body axis.
     """
 
     gyro: float
@@ -53,11 +54,15 @@ class ProcessNoise:
     baro_bias: float
     gyro_scale: float = 0.0
     accel_scale: float = 0.0
+    vibration: float = 0.0
 
 
 # Scale errors act over a manoeuvre: as white noise they get the density that leaves after this
 # time what the constant error would leave
 _MANOEUVRE_S = 1.0
+# Vibration: deviation of the measured rate from its mean over the first time, squared and averaged
+# over the second, s
+_VIBRATION_LOW_S, _VIBRATION_MEMORY_S = 0.1, 0.3
 
 
 class NavigationFilter:
@@ -95,6 +100,7 @@ class NavigationFilter:
         self.covariance: Array = np.eye(SIZE)
         self._gravity: Vector = frame.gravity(0.0, 0.0, 0.0)
         self._gathered: tuple[float, ...] = _NOTHING
+        self._shaking: tuple[float, ...] = _STILL
         self._transition = np.eye(SIZE)
 
     # -- time --------------------------------------------------------------------------------------
@@ -158,8 +164,19 @@ class NavigationFilter:
             px + vx * dt + ax * half, py + vy * dt + ay * half, pz + vz * dt + az * half
         )  # fmt: skip
         self.velocity = (vx + ax * dt, vy + ay * dt, vz + az * dt)
+        if self.noise.vibration:
+            self._watch_vibration(rate, dt)
         if t + dt >= self.covariance_interval:
             self.propagate_covariance()
+
+    def _watch_vibration(self, rate: Vector, dt: float) -> None:
+        lx, ly, lz, vx, vy, vz, gx, gy, gz = self._shaking
+        k = min(dt / _VIBRATION_LOW_S, 1.0)
+        lx, ly, lz = lx + k * (rate[0] - lx), ly + k * (rate[1] - ly), lz + k * (rate[2] - lz)
+        dx, dy, dz = rate[0] - lx, rate[1] - ly, rate[2] - lz
+        k = min(dt / _VIBRATION_MEMORY_S, 1.0)
+        vx, vy, vz = vx + k * (dx * dx - vx), vy + k * (dy * dy - vy), vz + k * (dz * dz - vz)
+        self._shaking = (lx, ly, lz, vx, vy, vz, gx + vx * dt, gy + vy * dt, gz + vz * dt)
 
     def propagate_covariance(self) -> None:
         """Bring the covariance to the time of the state."""
@@ -224,6 +241,19 @@ class NavigationFilter:
         p[6, 5] += y
         p[5, 7] -= x
         p[7, 5] -= x
+        if n.vibration:
+            self._add_vibration(p)
+
+    def _add_vibration(self, p: Array) -> None:
+        """Rates that are aliased or sampled with jitter: white noise in body axes."""
+        *before, gx, gy, gz = self._shaking
+        self._shaking = (*before, 0.0, 0.0, 0.0)
+        turn = self.matrix() * self.noise.vibration
+        q = (turn * (gx, gy, gz)) @ turn.T
+        p[ATTITUDE, ATTITUDE] += q
+        cross = 0.5 * (self._transition[VELOCITY, ATTITUDE] @ q)
+        p[VELOCITY, ATTITUDE] += cross
+        p[ATTITUDE, VELOCITY] += cross.T
 
     def inflate(self, velocity: float, attitude: float) -> None:
         """Add standard deviations (m/s, rad) of what happened while nothing was measured."""
@@ -308,7 +338,8 @@ class NavigationFilter:
         row[1, GYRO_BIAS] = (t / 3.0 * tilt) * turn[0]
         p = row @ self.covariance @ row.T
         n = self.noise
-        grown = n.accel**2 * t**3 / 3.0 + (gravity * n.gyro) ** 2 * t**5 / 20.0
+        turning = n.gyro**2 + n.vibration**2 * max(self._shaking[3:6])
+        grown = n.accel**2 * t**3 / 3.0 + gravity**2 * turning * t**5 / 20.0
         mean, half = 0.5 * (p[0, 0] + p[1, 1]), 0.5 * (p[0, 0] - p[1, 1])
         return float(math.sqrt(max(mean + math.hypot(half, p[0, 1]) + grown, 0.0)))
 
@@ -318,7 +349,7 @@ class NavigationFilter:
         return (
             self.position, self.velocity, self.attitude, self.gyro_bias, self.accel_bias,
             self.baro_bias, self.acceleration, self.rate, self._gravity, self._gathered,
-            self.covariance.copy(),
+            self._shaking, self.covariance.copy(),
         )  # fmt: skip
 
     def restore(self, snapshot: Any) -> None:
@@ -326,7 +357,7 @@ class NavigationFilter:
         (
             self.position, self.velocity, self.attitude, self.gyro_bias, self.accel_bias,
             self.baro_bias, self.acceleration, self.rate, self._gravity, self._gathered,
-            covariance,
+            self._shaking, covariance,
         ) = snapshot  # fmt: skip
         self.covariance = covariance.copy()
 
@@ -342,3 +373,4 @@ def rows(q: Quaternion) -> tuple[Vector, Vector, Vector]:
 
 
 _NOTHING: tuple[float, ...] = (0.0,) * 16
+_STILL: tuple[float, ...] = (0.0,) * 9

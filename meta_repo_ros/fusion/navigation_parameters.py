@@ -52,6 +52,10 @@ class ImuParameters:
     accel_scale_sigma: float = parameter(
         2e-3, 'Unmodelled scale and misalignment of the accelerometer.', minimum=0.0, maximum=0.2
     )
+    vibration_noise: float = parameter(
+        0.0, 'Attitude noise density for each rad/s of vibration about the same axis; 0 = none.',
+        unit='sqrt(s)', minimum=0.0, maximum=1.0,
+    )  # fmt: skip
     max_rate: float = parameter(
         35.0, 'A faster rotation is refused as faulty.', unit='rad/s', minimum=0.1
     )
@@ -195,6 +199,10 @@ class AlignmentParameters:
     sideslip_sigma: float = parameter(
         0.1, 'Standard deviation between track and body x axis.', unit='rad', minimum=1e-3,
         maximum=1.0,
+    )  # fmt: skip
+    rest: bool = parameter(
+        False, 'The vehicle does not rotate where GNSS velocity shows it at rest: a standstill '
+        'before the start levels it and gives the gyroscope bias.'
     )  # fmt: skip
     accel_sigma: float = parameter(
         0.1, 'Unknown acceleration while levelling.', unit='m/s2', minimum=1e-3

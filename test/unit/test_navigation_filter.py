@@ -154,3 +154,29 @@ def test_snapshot_is_the_whole_state() -> None:
         f.propagate_covariance()
         ends.append((f.position, f.velocity, f.attitude, f.covariance.tobytes()))
     assert ends[0] == ends[1]
+
+
+def test_vibration_makes_attitude_uncertain_about_the_axis_that_shakes() -> None:
+    """White noise of density ``vibration`` times the rate's standard deviation."""
+    f = make(ProcessNoise(0.0, 0.0, 0.0, 0.0, 0.0, vibration=0.04))
+    f.attitude = from_euler(0.0, 0.0, math.pi / 2.0)
+    f.covariance = np.zeros((SIZE, SIZE))
+    up = -FRAME.gravity(0.0, 0.0, 0.0)[2]
+    amplitude, dt = 0.5, 0.005
+    for i in range(2000):
+        shake = amplitude * math.sin(2.0 * math.pi * 30.0 * i * dt)
+        f.integrate((0.0, shake, 0.0), (0.0, 0.0, up), dt)
+    f.propagate_covariance()
+    sigma = np.sqrt(np.diagonal(f.covariance)[6:9])
+    # body y points west; half a second goes by until the mean has settled
+    assert sigma[0] == pytest.approx(0.04 * amplitude / math.sqrt(2.0) * math.sqrt(10.0), rel=0.1)
+    assert (sigma[1:] < 1e-3 * sigma[0]).all()
+
+
+def test_without_vibration_noise_nothing_is_watched() -> None:
+    f = make()
+    f.covariance = np.zeros((SIZE, SIZE))
+    for i in range(200):
+        f.integrate((0.0, math.sin(0.9 * i), 0.0), (0.0, 0.0, 9.8), 0.005)
+    f.propagate_covariance()
+    assert not f.covariance.any()
