@@ -118,6 +118,8 @@ def errors(
         tuple((flight.velocity[0] + VELOCITY_SIGMA * rng.standard_normal(3)).tolist()),
         velocity_r,
         'test',
+        (0.0, 0.0, 0.0),
+        p.gyro_bias_sigma,
     )
     measured = flight.position[0] + POSITION_SIGMA * rng.standard_normal(3)
     model.start(stamp, Fix(*FRAME.to_geodetic(*measured.tolist()), position_r), aligned)
