@@ -307,6 +307,7 @@ class NavigationFilter:
     def set_block(self, block: slice, covariance: Array) -> None:
         """Replace one block of the covariance and drop its correlations."""
         self.propagate_covariance()
+        self.covariance = self.covariance.copy()  # a new object tells readers of a change
         self.covariance[block] = 0.0
         self.covariance[:, block] = 0.0
         self.covariance[block, block] = covariance

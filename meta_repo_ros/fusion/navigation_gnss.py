@@ -135,7 +135,7 @@ def _inflate(nav: Navigation, stamp: int) -> None:
         root = math.sqrt(min(factor, nav.parameters.gate.inflation))
         scale = np.ones(SIZE)
         scale[:6] = root
-        nav.filter.covariance *= np.outer(scale, scale)
+        nav.filter.covariance = nav.filter.covariance * np.outer(scale, scale)
     nav.inflated = stamp
 
 
