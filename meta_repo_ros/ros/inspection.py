@@ -89,7 +89,7 @@ def _observer() -> Iterator[tuple[Node, SingleThreadedExecutor]]:
         rclpy.try_shutdown(context=context)
 
 
-def conflicts(names: Collection[str], *, clock: bool, patience: float = 1.0) -> list[str]:
+def conflicts(names: Collection[str], *, clock: bool, patience: float = 2.5) -> list[str]:
     """Who is in this domain already and stands in the way.
 
     Args:

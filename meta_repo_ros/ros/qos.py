@@ -18,6 +18,7 @@ A best-effort publisher never matches a reliable subscription: take both from he
 
 from __future__ import annotations
 
+import copy
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -71,13 +72,13 @@ CLOCK = _profile(1, reliable=False)
 
 
 def profile(name: str) -> QoSProfile:
-    """The preset ``name``.
+    """A profile of its own with the values of preset ``name``: rclpy writes QoS overrides into it.
 
     Raises:
         ValueError: no such preset.
     """
     try:
-        return PRESETS[name]
+        return copy.copy(PRESETS[name])
     except KeyError:
         raise ValueError(f'no QoS preset {name!r}; there are {", ".join(PRESETS)}') from None
 

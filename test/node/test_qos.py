@@ -27,6 +27,12 @@ def test_unknown_preset_is_refused() -> None:
         qos.profile('FAST')
 
 
+def test_an_override_of_one_topic_changes_no_preset() -> None:
+    overridden = qos.profile('STREAM')
+    overridden.depth = 7
+    assert qos.profile('STREAM').depth == qos.PRESETS['STREAM'].depth == 200
+
+
 @pytest.mark.parametrize('offered', [True, False])
 def test_incompatible_ends_are_diagnosed(graph: Any, *, offered: bool) -> None:
     node = graph.add(ProcessorNode(Probe))

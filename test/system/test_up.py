@@ -20,6 +20,7 @@ from meta_repo_ros.replay.bag_reader import BagReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.usefixtures('own_domain')
 UP = (sys.executable, '-u', '-m', 'meta_repo_ros.cli', 'up')
 ACTIVE = 'managed nodes are active'
 
