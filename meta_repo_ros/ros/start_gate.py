@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from meta_repo_ros.ros.node import ManagedNode
 
 _POLL_NS = 50_000_000
-_SETTLED_NS = 300_000_000  # a node subscribes to its topics one after the other
+_SETTLED_NS = 800_000_000  # nodes subscribe one topic after the other, and discovery is work
 
 
 class StartGate:
-    """Opens once, when every named node listens and no new subscription has come for 0.3 s.
+    """Opens once, when every named node listens and no new subscription has come for 0.8 s.
 
     Args:
         node: the source; the awaited nodes are in its namespace.

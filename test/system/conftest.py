@@ -58,15 +58,25 @@ def mark() -> tuple[str, dict[str, str]]:
 
 
 @pytest.fixture(scope='session')
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
-    """The demonstration, shortened, as a user starts it."""
-    folder = tmp_path_factory.mktemp('demo') / 'flight'
-    value = uuid.uuid4().hex
-    environment = {**os.environ, _MARK: value}
-    environment.pop('ROS_DOMAIN_ID')  # it finds a free one itself
-    command = [sys.executable, '-m', 'meta_repo_ros.cli', 'demo']
-    command += ['--duration', str(FLIGHT_S), '--output', str(folder)]
-    done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=False, timeout=110
-    )
-    return Demo(folder, done.returncode, done.stdout + done.stderr, value)
+def fly(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Demo]:
+    """``fly()``: the demonstration, shortened, as a user starts it."""
+
+    def run() -> Demo:
+        folder = tmp_path_factory.mktemp('demo') / 'flight'
+        value = uuid.uuid4().hex
+        environment = {**os.environ, _MARK: value}
+        environment.pop('ROS_DOMAIN_ID')  # it finds a free one itself
+        command = [sys.executable, '-m', 'meta_repo_ros.cli', 'demo']
+        command += ['--duration', str(FLIGHT_S), '--output', str(folder)]
+        done = subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=False, timeout=110
+        )
+        return Demo(folder, done.returncode, done.stdout + done.stderr, value)
+
+    return run
+
+
+@pytest.fixture(scope='session')
+def demo(fly: Callable[[], Demo]) -> Demo:
+    """One such flight that several tests look at."""
+    return fly()

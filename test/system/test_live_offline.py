@@ -2,12 +2,12 @@
 """The live graph and the offline host agree on what was received.
 
 A flight is recorded while it runs, and its bag goes through the offline host. The recorder is a
-process of its own, and receive times of simulated time are ticks of /clock, 20 ms apart: a fix that
-the filter fused before an inertial sample may stand after it in the bag, or the other way round.
-Inside the fusion window the order does not matter to the state: a few ticks after each fix both
-have fused the same, and from there to the next fix they must agree.
+process of its own: a fix that the filter fused before an inertial sample may stand after it in the
+bag, or the other way round. Inside the fusion window the order does not matter to the state: soon
+after each fix both have fused the same, and from there to the next fix they must agree.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from meta_repo_ros.reporting.evaluation import attitude_errors, relocated, sampl
 from meta_repo_ros.reporting.recorded import read_bag
 
 CONVERGED_S = 10.0
+FLIGHTS = 4
 SETTLED_NS = 60_000_000  # three ticks of /clock
 
 
@@ -35,9 +36,21 @@ def lost_live(bag: Path) -> int:
     return lost
 
 
-def test_offline_gives_what_was_published_live(demo: Any, tmp_path: Path) -> None:
-    assert demo.code == 0, demo.output
-    live_bag = demo.folder / 'bag'
+def whole_flight(demo: Any, fly: Callable[[], Any]) -> Path:
+    """The bag of a flight of which nothing was lost live, else the received sets differ."""
+    for attempt in range(FLIGHTS):
+        flight = fly() if attempt else demo
+        assert flight.code == 0, flight.output
+        if not (lost := lost_live(flight.folder / 'bag')):
+            return flight.folder / 'bag'
+    pytest.skip(f'too busy a machine: messages were lost in {FLIGHTS} flights, {lost} in the last')
+
+
+@pytest.mark.timeout(300)
+def test_offline_gives_what_was_published_live(
+    demo: Any, fly: Callable[[], Any], tmp_path: Path
+) -> None:
+    live_bag = whole_flight(demo, fly)
     with BagReader(live_bag) as bag:
         processors = chain({name.lstrip('/') for name in bag.topics})
     offline.run(live_bag, processors, tmp_path / 'offline')
@@ -45,11 +58,8 @@ def test_offline_gives_what_was_published_live(demo: Any, tmp_path: Path) -> Non
     assert live.estimate is not None
     assert again.estimate is not None
     assert live.estimate.origin is not None
-    if lost := lost_live(live_bag):
-        pytest.skip(f'too busy a machine: {lost} messages were lost live, so the sets differ')
     stamps = np.intersect1d(live.estimate.stamps, again.estimate.stamps)
-    # receive times of simulated time are ticks of /clock: inside one the offline order is by topic,
-    # and where a pressure sample overtakes inertial ones there is one odometry for several
+    # where a pressure sample overtakes inertial ones there is one odometry for several
     assert len(stamps) > 0.85 * len(live.estimate.stamps)
     stamps = stamps[stamps > stamps[0] + int(CONVERGED_S * 1e9)]
     assert len(stamps) > 500
