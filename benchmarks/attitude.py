@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_repo_ros.core import rotations as rot
+from meta_repo_ros.core.parameters import parameter_hash
 from meta_repo_ros.core.statistics import mean_band
 from meta_repo_ros.fusion.attitude_filter import AttitudeFilter
-from meta_repo_ros.fusion.attitude_parameters import AttitudeParameters, parameter_hash
+from meta_repo_ros.fusion.attitude_parameters import AttitudeParameters
 from meta_repo_ros.fusion.attitude_simulation import attitude_nees, modelled, simulate
 from meta_repo_ros.fusion.attitude_state import AttitudeSample, FieldSample, ImuSample
 from meta_repo_ros.replay.importers.broad import Trial, read_trial

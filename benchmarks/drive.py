@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
+from meta_repo_ros.commands._offline import parameters as node_values
 from meta_repo_ros.core.installation import config_directory
 from meta_repo_ros.core.parameters import from_mapping
 from meta_repo_ros.core.statistics import chi2_quantile
@@ -87,8 +87,7 @@ class Outage:
 
 def parameters(*, constraints: bool) -> NavigationParameters:
     """The shipped car profile, without or with its constraints."""
-    text = (config_directory() / 'profiles' / 'car.yaml').read_text()
-    values = _flat(yaml.safe_load(text)['/**/navigation_fusion']['ros__parameters'])
+    values = node_values('navigation_fusion', [config_directory() / 'profiles' / 'car.yaml'])
     if not constraints:
         values['vehicle.constraints'] = 'none'
     return from_mapping(NavigationParameters, values)
@@ -235,13 +234,3 @@ def _sensitivity(drive: Drive) -> list[dict[str, Any]]:
         }
     )
     return found
-
-
-def _flat(block: dict[str, Any], prefix: str = '') -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for key, value in block.items():
-        if isinstance(value, dict):
-            values.update(_flat(value, f'{prefix}{key}.'))
-        else:
-            values[prefix + key] = value
-    return values

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import hashlib
 import importlib
 import json
 import os
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import consistency, drive
-from meta_repo_ros.core.parameters import to_mapping
+from meta_repo_ros.core.parameters import parameter_hash
 from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -26,12 +25,6 @@ REPLAY_S = 600.0
 def data_directory() -> Path:
     """Where the recordings lie."""
     return Path(os.environ.get('META_REPO_DATA', _ROOT.parent / 'shared' / 'data'))
-
-
-def parameter_hash(parameters: Any) -> str:
-    """First 16 hex digits of the SHA-256 of a parameter set."""
-    text = json.dumps(to_mapping(parameters), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def replay_row(seconds: float) -> dict[str, Any]:

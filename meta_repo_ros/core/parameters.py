@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import hashlib
+import json
 import math
 import types
 import typing
@@ -191,6 +193,12 @@ def to_mapping(instance: Any) -> dict[str, Value]:
         else:
             result[item.name] = value
     return result
+
+
+def parameter_hash(instance: Any) -> str:
+    """First 16 hex digits of the SHA-256 of all names and values, sorted."""
+    text = json.dumps(to_mapping(instance), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def updated(instance: T, changes: Mapping[str, Any]) -> T:

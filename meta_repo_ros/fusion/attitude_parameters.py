@@ -7,11 +7,9 @@ a head, a hovering multirotor. What an aeroplane needs otherwise is in ``docs/at
 
 from __future__ import annotations
 
-import hashlib
-import json
 from dataclasses import dataclass
 
-from meta_repo_ros.core.parameters import group, parameter, to_mapping
+from meta_repo_ros.core.parameters import group, parameter
 
 
 @dataclass(frozen=True)
@@ -326,9 +324,3 @@ class AttitudeParameters:
     timing: Timing = group(Timing)
     position: Position = group(Position)
     gravity: float = parameter(9.81, 'Local gravity.', unit='m/s2', minimum=1.0, maximum=30.0)
-
-
-def parameter_hash(parameters: AttitudeParameters) -> str:
-    """First 16 hex digits of the SHA-256 of all names and values, sorted."""
-    text = json.dumps(to_mapping(parameters), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

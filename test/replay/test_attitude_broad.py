@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from meta_repo_ros.core import rotations as rot
-from meta_repo_ros.core.parameters import updated
+from meta_repo_ros.core.parameters import parameter_hash, updated
 from meta_repo_ros.core.time import set_stamp
-from meta_repo_ros.fusion.attitude_parameters import AttitudeParameters, parameter_hash
+from meta_repo_ros.fusion.attitude_parameters import AttitudeParameters
 from meta_repo_ros.fusion.attitude_processor import AttitudeFusion
 from meta_repo_ros.replay.importers.broad import trial_streams
 
