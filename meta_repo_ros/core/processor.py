@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -42,6 +42,75 @@ class Output(NamedTuple):
     message: Any
 
 
+class Task(NamedTuple):
+    """Work too long for an event; returned among the outputs.
+
+    The live host runs it in a worker thread of the node and hands what it returned to
+    :meth:`Processor.on_result` in the event loop; one task at a time, and one that has not begun
+    is dropped for a newer one of the same name. The offline host runs it at once and delivers the
+    result ``latency`` later than the event, in the order of all other events.
+
+    Attributes:
+        name: what kind of work; also the key of :meth:`Processor.on_result`.
+        run: called without arguments, once, in another thread: it must touch nothing that the
+            processor changes later. An exception it raises goes to ``on_result`` as the result.
+        latency: ns after the event at which an offline run delivers the result, >= 0.
+    """
+
+    name: str
+    run: Callable[[], Any]
+    latency: int = 0
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that a processor offers.
+
+    Attributes:
+        name: relative name.
+        type: full type name, such as ``std_srvs/srv/Trigger``.
+    """
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Action:
+    """An action that a processor offers; one goal at a time.
+
+    Attributes:
+        name: relative name.
+        type: full type name, such as ``meta_repo_ros/action/Calibrate``.
+    """
+
+    name: str
+    type: str
+
+
+class Feedback(NamedTuple):
+    """Feedback of the running goal of ``action``; returned among the outputs."""
+
+    action: str
+    message: Any
+
+
+class GoalStatus(enum.Enum):
+    """How a goal ended."""
+
+    SUCCEEDED = 'succeeded'
+    ABORTED = 'aborted'
+    CANCELED = 'canceled'
+
+
+class Finished(NamedTuple):
+    """The running goal of ``action`` has ended; returned among the outputs."""
+
+    action: str
+    status: GoalStatus
+    result: Any
+
+
 class Level(enum.IntEnum):
     """Levels of ``diagnostic_msgs/DiagnosticStatus`` (REP-107)."""
 
@@ -49,6 +118,10 @@ class Level(enum.IntEnum):
     WARN = 1
     ERROR = 2
     STALE = 3
+
+
+Event = Output | Task | Feedback | Finished
+"""What a processor gives back for an event."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +141,7 @@ class Processor(ABC):
         name: default node name, lower_snake.
         Parameters: frozen dataclass, its fields made by :func:`core.parameters.parameter`.
         inputs, outputs: declared topics.
+        services, actions: declared services and actions.
 
     Args:
         parameters: an instance of ``Parameters``.
@@ -78,6 +152,8 @@ class Processor(ABC):
     Parameters: ClassVar[type]
     inputs: ClassVar[tuple[Topic, ...]] = ()
     outputs: ClassVar[tuple[Topic, ...]] = ()
+    services: ClassVar[tuple[Service, ...]] = ()
+    actions: ClassVar[tuple[Action, ...]] = ()
 
     def __init__(self, parameters: Any, seed: int = 0) -> None:
         self.parameters = parameters
@@ -89,7 +165,7 @@ class Processor(ABC):
         return None
 
     @abstractmethod
-    def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Output]:
+    def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Event]:
         """Take one message of the declared input ``topic``.
 
         Args:
@@ -98,8 +174,37 @@ class Processor(ABC):
             stamp: receive time, ns, of the host's clock (recorded receive time offline).
         """
 
-    def on_timer(self, stamp: int) -> Sequence[Output]:  # noqa: ARG002
+    def on_timer(self, stamp: int) -> Sequence[Event]:  # noqa: ARG002
         """Timer tick at ``stamp``, ns of the host's clock."""
+        return ()
+
+    def on_result(self, name: str, result: Any, stamp: int) -> Sequence[Event]:  # noqa: ARG002
+        """Take what the task ``name`` returned, or the exception that it raised."""
+        return ()
+
+    def on_request(self, service: str, request: Any, response: Any, stamp: int) -> Sequence[Event]:
+        """Answer a request of the declared ``service``.
+
+        Args:
+            service: the declared name.
+            request: object with ROS field names.
+            response: the response to fill in.
+            stamp: ns of the host's clock.
+        """
+        raise NotImplementedError(f'{self.name} declares {service} and does not answer it')
+
+    def on_goal(self, action: str, goal: Any, stamp: int) -> str:  # noqa: ARG002
+        """Take or refuse a goal of the declared ``action``; no other one is running.
+
+        What a taken goal does, later events do; its end is a :class:`Finished` among their outputs.
+
+        Returns:
+            '' where it is taken, else why it is refused.
+        """
+        return f'{self.name} takes no goals'
+
+    def on_cancel(self, action: str, stamp: int) -> Sequence[Event]:  # noqa: ARG002
+        """Asked to end the running goal early; answer with :class:`Finished`, now or later."""
         return ()
 
     def diagnostics(self, stamp: int) -> Sequence[Diagnostic]:  # noqa: ARG002
