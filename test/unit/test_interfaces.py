@@ -10,7 +10,9 @@ import pytest
 from meta_repo_ros.msg import AttitudeUpdate, PositionUpdate, Setpoint
 
 ROOT = Path(__file__).parents[2]
-INTERFACES = sorted([*ROOT.glob('msg/*.msg'), *ROOT.glob('srv/*.srv')])
+INTERFACES = sorted(
+    [*ROOT.glob('msg/*.msg'), *ROOT.glob('srv/*.srv'), *ROOT.glob('action/*.action')]
+)
 GENERATED_TYPES_AT_MOST = 30
 
 
