@@ -53,7 +53,7 @@ _HEADING_GAIN[[HEADING, *range(SIZE)[BIAS], DEVIATION]] = 1.0
 
 
 class AttitudeFilter(Propagation):
-    """The filter; a :class:`~meta_repo_ros.fusion.window.Model` for the replay window.
+    """The filter; a :class:`~meta_repo_ros.core.window.Model` for the replay window.
 
     Args:
         parameters: all tuning.

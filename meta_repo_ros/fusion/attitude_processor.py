@@ -16,12 +16,12 @@ from meta_repo_ros.core.messages import Template
 from meta_repo_ros.core.parameters import parameter_hash
 from meta_repo_ros.core.processor import Diagnostic, Level, Output, Processor, Topic
 from meta_repo_ros.core.time import seconds_ns, stamp_ns
+from meta_repo_ros.core.window import Arrival, ReplayWindow
 from meta_repo_ros.fusion import attitude_input as read
 from meta_repo_ros.fusion.attitude_filter import AttitudeFilter
 from meta_repo_ros.fusion.attitude_input import BadInputError
 from meta_repo_ros.fusion.attitude_parameters import AttitudeParameters
 from meta_repo_ros.fusion.attitude_state import ImuSample, PositionSample, Sample
-from meta_repo_ros.fusion.window import Arrival, ReplayWindow
 
 IMU, FIELD, STARS = 'imu/data_raw', 'imu/mag', 'attitude_update'
 FIX, VELOCITY = 'gnss/fix', 'gnss/velocity'

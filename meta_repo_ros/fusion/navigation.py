@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Navigation as a function of a sequence of measurements: alignment, filter, gates, status.
 
-:class:`Navigation` is the model that a :class:`~meta_repo_ros.fusion.window.ReplayWindow` drives:
+:class:`Navigation` is the model that a :class:`~meta_repo_ros.core.window.ReplayWindow` drives:
 all that a measurement changes is in its snapshots.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from meta_repo_ros.core.earth import itrs_to_enu
+from meta_repo_ros.core.gates import Gate, GateLimits, Verdict
 from meta_repo_ros.core.geodesy import LocalFrame
 from meta_repo_ros.core.rotations import (
     Quaternion,
@@ -26,7 +27,7 @@ from meta_repo_ros.core.time import NANOSECONDS
 from meta_repo_ros.fusion.alignment import Aligned, Alignment
 from meta_repo_ros.fusion.attitude_field import world_field
 from meta_repo_ros.fusion.constraints import CarConstraints
-from meta_repo_ros.fusion.gates import DriftMonitor, Gate, GateLimits, StuckMonitor, Verdict
+from meta_repo_ros.fusion.gates import DriftMonitor, StuckMonitor
 from meta_repo_ros.fusion.measurements import (
     CelestialPosition,
     Fix,

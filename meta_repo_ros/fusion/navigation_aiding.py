@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from meta_repo_ros.core.gates import Verdict
 from meta_repo_ros.core.rotations import conjugate, log, multiply, rotate, to_matrix
-from meta_repo_ros.fusion.gates import Verdict
 from meta_repo_ros.fusion.measurements import (
     CelestialPosition,
     MagneticField,

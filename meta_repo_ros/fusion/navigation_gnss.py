@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from meta_repo_ros.core.gates import Verdict
 from meta_repo_ros.core.rotations import rotate, skew
 from meta_repo_ros.core.time import NANOSECONDS
-from meta_repo_ros.fusion.gates import Verdict
 from meta_repo_ros.fusion.measurements import Fix, GnssVelocity
 from meta_repo_ros.fusion.navigation_filter import (
     ACCEL_BIAS,

@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import NavSatFix
 
 from meta_repo_ros.core.earth import earth_orientation
+from meta_repo_ros.core.gates import Gate
 from meta_repo_ros.core.geodesy import LocalFrame
 from meta_repo_ros.core.messages import Template
 from meta_repo_ros.core.processor import Diagnostic, Level, Output, Processor, Topic
 from meta_repo_ros.core.time import NANOSECONDS, seconds_ns, set_stamp, stamp_ns
-from meta_repo_ros.fusion.gates import Gate
+from meta_repo_ros.core.window import Arrival, ReplayWindow
 from meta_repo_ros.fusion.navigation import Navigation, Status
 from meta_repo_ros.fusion.navigation_filter import ATTITUDE, POSITION, VELOCITY, NavigationFilter
 from meta_repo_ros.fusion.navigation_input import READERS, RefusedError
 from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
-from meta_repo_ros.fusion.window import Arrival, ReplayWindow
 
 Array = NDArray[np.float64]
 

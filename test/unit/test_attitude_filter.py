@@ -10,6 +10,7 @@ from meta_repo_ros.core import rotations as rot
 from meta_repo_ros.core.parameters import updated
 from meta_repo_ros.core.rotations import Quaternion, Vector
 from meta_repo_ros.core.statistics import mean_band
+from meta_repo_ros.core.window import ReplayWindow
 from meta_repo_ros.fusion.attitude_filter import AttitudeFilter
 from meta_repo_ros.fusion.attitude_parameters import AttitudeParameters
 from meta_repo_ros.fusion.attitude_simulation import attitude_nees, modelled, simulate
@@ -21,7 +22,6 @@ from meta_repo_ros.fusion.attitude_state import (
     Sample,
     VelocitySample,
 )
-from meta_repo_ros.fusion.window import ReplayWindow
 
 DT = 5_000_000  # ns, 200 Hz
 START = 1_700_000_000_000_000_000

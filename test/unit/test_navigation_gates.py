@@ -6,7 +6,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from meta_repo_ros.fusion.gates import DriftMonitor, Gate, GateLimits, StuckMonitor, Verdict
+from meta_repo_ros.core.gates import Gate, GateLimits, Verdict
+from meta_repo_ros.fusion.gates import DriftMonitor, StuckMonitor
 
 S = 1_000_000_000
 LIMITS = GateLimits(

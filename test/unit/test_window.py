@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from meta_repo_ros.fusion.window import Arrival, ReplayWindow
+from meta_repo_ros.core.window import Arrival, ReplayWindow
 
 MS = 1_000_000
 
