@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Processors with their routing and timers, driven by whoever has messages: a bag, a simulator."""
+"""Processors with their routing and timers, driven by whoever has messages: a bag, a simulator.
+
+A task runs at once, and its result comes ``latency`` later. At equal times messages come first,
+then results, then ticks. There are no services and actions here.
+"""
 
 from __future__ import annotations
 
+import heapq
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +15,8 @@ from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
-from meta_repo_ros.core.processor import Diagnostic, Output, Processor
+from meta_repo_ros.core.processor import Diagnostic, Feedback, Finished, Processor, Task
+from meta_repo_ros.core.processor import Event as Answer
 from meta_repo_ros.core.time import NANOSECONDS, set_stamp
 from meta_repo_ros.replay.bag_writer import absolute
 from meta_repo_ros.replay.codec import Codec, installed_codec, type_name
@@ -102,6 +108,9 @@ class Host:
                 self._takers.setdefault(resolve(topic.name), []).append(seat)
         self._next_second = -1
         self._next_due = -1  # nothing happens before
+        # due time, order of beginning, whose, which, what came of it
+        self._results: list[tuple[int, int, _Seat, str, Any]] = []
+        self._begun = 0
         self._namespace = namespace.strip('/')
 
     @property
@@ -129,18 +138,33 @@ class Host:
         while True:
             ticks = [seat.next_tick for seat in self._seats if seat.next_tick >= 0]
             tick = min([self._next_second, *ticks])
-            if tick >= end:
-                self._next_due = tick
+            result = self._results[0][0] if self._results else tick + 1
+            if min(tick, result) >= end:
+                self._next_due = min(tick, result)
                 return events
-            for seat in self._seats:
-                if seat.next_tick == tick:
-                    outputs = seat.processor.on_timer(tick)
-                    seat.next_tick = self._after(seat, tick)
-                    if outputs:
-                        self._route(seat, outputs, tick, events)
-            if tick == self._next_second:
-                self._diagnose(tick, events)
-                self._next_second += NANOSECONDS
+            if result <= tick:
+                self._deliver(events)
+            else:
+                self._tick(tick, events)
+
+    def _tick(self, tick: int, events: list[Event]) -> None:
+        for seat in self._seats:
+            if seat.next_tick == tick:
+                outputs = seat.processor.on_timer(tick)
+                seat.next_tick = self._after(seat, tick)
+                if outputs:
+                    self._route(seat, outputs, tick, events)
+        if tick == self._next_second:
+            self._diagnose(tick, events)
+            self._next_second += NANOSECONDS
+
+    def settle(self) -> list[Event]:
+        """Deliver the results that are still to come; no ticks happen any more."""
+        events: list[Event] = []
+        last = max((result[0] for result in self._results), default=-1)
+        while self._results and self._results[0][0] <= last:
+            self._deliver(events)
+        return events
 
     def diagnostics(self, stamp: int) -> dict[str, tuple[Diagnostic, ...]]:
         """The rows of all processors now."""
@@ -160,13 +184,35 @@ class Host:
         period = seat.processor.timer_period_ns
         return -1 if period is None else _ceil(tick + 1, period)
 
+    def _begin(self, seat: _Seat, task: Task, stamp: int) -> None:
+        if task.latency < 0:
+            raise RuntimeError(f'{seat.processor.name}: the result of {task.name} is in the past')
+        try:
+            result = task.run()
+        except Exception as error:  # noqa: BLE001 (the processor is told, as by the live host)
+            result = error
+        due = stamp + task.latency
+        heapq.heappush(self._results, (due, self._begun, seat, task.name, result))
+        self._begun += 1
+        self._next_due = min(self._next_due, due)
+
+    def _deliver(self, events: list[Event]) -> None:
+        due, _, seat, name, result = heapq.heappop(self._results)
+        self._route(seat, seat.processor.on_result(name, result, due), due, events)
+
     def _route(
-        self, giver: _Seat, outputs: Iterable[Output], stamp: int, events: list[Event]
+        self, giver: _Seat, outputs: Iterable[Answer], stamp: int, events: list[Event]
     ) -> None:
         waiting = deque((giver, output) for output in outputs)
         routed = 0
         while waiting:
-            seat, (declared, message) = waiting.popleft()
+            seat, output = waiting.popleft()
+            if isinstance(output, Task):
+                self._begin(seat, output, stamp)
+                continue
+            if isinstance(output, (Feedback, Finished)):  # of a goal, and there are none
+                continue
+            declared, message = output
             routed += 1
             if routed > _LOOP:
                 raise RuntimeError(

@@ -2,9 +2,10 @@
 """The offline host: drives processors from a bag in one deterministic order, faster than real time.
 
 Order: receive time, then topic by name, then place in the bag. At equal times messages come before
-timer ticks; ticks are at exact multiples of each period. Outputs carry the stamp of the event that
-caused them and reach the processors that take them before the next event, in the order in which the
-processors were given; what a processor in the run publishes is not taken from the bag.
+results of tasks, and those before timer ticks; ticks are at exact multiples of each period. Outputs
+carry the stamp of the event that caused them and reach the processors that take them before the
+next event, in the order in which the processors were given; what a processor in the run publishes
+is not taken from the bag. Results that are due after the bag's end still come, without ticks.
 """
 
 from __future__ import annotations
@@ -132,6 +133,7 @@ def _drive(
             progress((stamp - begin) / (100 * step))
             announce = stamp + step
     yield from host.advance(bag.end_ns, including=True)
+    yield from host.settle()
     if progress is not None:
         progress(1.0)
 

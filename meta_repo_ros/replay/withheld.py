@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_repo_ros.core.processor import Diagnostic, Output, Processor
+from meta_repo_ros.core.processor import Diagnostic, Event, Processor
 from meta_repo_ros.core.time import seconds_ns, stamp_ns
 
 GNSS = ('gnss/fix', 'gnss/velocity')
@@ -70,7 +70,7 @@ class Withheld(Processor):
         """Of the processor inside."""
         return self._processor.timer_period_ns
 
-    def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Output]:
+    def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Event]:
         """Drop a withheld fix, hand on everything else."""
         if topic in GNSS:
             valid = stamp_ns(message.header.stamp)
@@ -79,9 +79,13 @@ class Withheld(Processor):
                 return ()
         return self._processor.on_message(topic, message, stamp)
 
-    def on_timer(self, stamp: int) -> Sequence[Output]:
+    def on_timer(self, stamp: int) -> Sequence[Event]:
         """Of the processor inside."""
         return self._processor.on_timer(stamp)
+
+    def on_result(self, name: str, result: Any, stamp: int) -> Sequence[Event]:
+        """Of the processor inside."""
+        return self._processor.on_result(name, result, stamp)
 
     def diagnostics(self, stamp: int) -> Sequence[Diagnostic]:
         """Of the processor inside."""

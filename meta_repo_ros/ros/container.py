@@ -65,4 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    exit_code = main()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    tasks = sys.modules.get('meta_repo_ros.ros.tasks')
+    if tasks is not None and tasks.unfinished():
+        os._exit(exit_code)  # a task runs on, and Python must not be taken down under it
+    sys.exit(exit_code)

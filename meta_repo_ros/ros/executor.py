@@ -161,8 +161,10 @@ class DataExecutor(Executor):
             if not entities:
                 continue
             for pointer in wait_set.get_ready_entities(kind):
-                if self._stale:  # what came ready may be gone; the next wait tells
-                    return True
+                # What came ready may be gone; the next wait tells, save of a guard, which has
+                # forgotten that it was triggered.
+                if self._stale and kind != 'guard_condition':
+                    break
                 entity = entities.get(pointer)
                 if entity is None:
                     continue

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import gc
 import importlib
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from meta_repo_ros.ros.node import ManagedNode
 
 RCLError = _rclpy.RCLError
+_LAST_TURNS = 5
 
 
 def registry() -> Mapping[str, Any]:
@@ -112,7 +114,7 @@ def run(
     except ExternalShutdownException:
         pass
     finally:
-        _shut_down(nodes)
+        _shut_down(nodes, executor)
         executor.shutdown()
         rclpy.try_shutdown()
     return 0
@@ -128,9 +130,9 @@ def _spin(executor: DataExecutor, stop: Sequence[object]) -> None:
         _turn(executor)
 
 
-def _turn(executor: DataExecutor) -> None:
+def _turn(executor: DataExecutor, timeout: float = 0.1) -> None:
     try:
-        executor.spin_once(timeout_sec=0.1)
+        executor.spin_once(timeout_sec=timeout)
     except ExternalShutdownException:
         raise
     except Exception as error:  # noqa: BLE001 (a service's error must not end the process)
@@ -145,7 +147,13 @@ def _start(nodes: Sequence[ManagedNode]) -> None:
             node.trigger_activate()
 
 
-def _shut_down(nodes: Sequence[ManagedNode]) -> None:
+def _shut_down(nodes: Sequence[ManagedNode], executor: DataExecutor) -> None:
+    for node in reversed(nodes):
+        if node.state_label == 'active':
+            node.trigger_deactivate()
+    with contextlib.suppress(ExternalShutdownException):
+        for _ in range(_LAST_TURNS):  # who waits for the end of a goal is told
+            _turn(executor, 0.0)
     for node in reversed(nodes):
         if node.state_label in ('unconfigured', 'inactive', 'active'):
             node.trigger_shutdown()

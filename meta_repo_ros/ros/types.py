@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Message and service classes by their full names."""
+"""Message, service and action classes by their full names."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @functools.cache
 def message_class(name: str) -> Any:
-    """The generated class of ``package/msg/Type`` or ``package/srv/Type``.
+    """The generated class of ``package/msg/Type``, ``package/srv/Type`` or ``package/action/Type``.
 
     Raises:
         ValueError: the name has another form, or the package or the type is not installed.
