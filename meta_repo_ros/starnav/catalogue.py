@@ -47,8 +47,8 @@ class Catalogue:
         pm_dec: (n,) proper motion in declination, rad a year.
         parallax: (n,) rad.
         error: (n,) standard error of the place at J1991.25, the worse axis, rad.
-        pm_error: (n,) standard error of the proper motion, the worse axis, rad a year, raised
-            where the star is known not to move straight (see :meth:`position_error`).
+        pm_error: (n,) standard error of the proper motion over decades, the worse axis, rad a
+            year; larger where the star is known to be double and not to move straight.
         hp: (n,) Hipparcos magnitude.
         v: (n,) Johnson magnitude, derived from Hp and B-V.
         b_v: (n,) Johnson colour.
@@ -74,6 +74,11 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self.hip)
+
+    @property
+    def double(self) -> Bools:
+        """Known doubles (n,): the middle of the image can lie an arcsecond off the place."""
+        return np.asarray(self.solution // 10 % 2 == 1)
 
     @cached_property
     def _epoch(self) -> tuple[Array, Array]:
@@ -130,7 +135,7 @@ class Catalogue:
         return {int(hip): i for i, hip in enumerate(self.hip)}
 
     def name(self, hip: int) -> str:
-        """Name for people: ``Sirius``, ``4 Bet Tri``, or ``HIP 12345``."""
+        """Name for people: ``Sirius``, ``beta Tri``, ``61 Cyg``, or ``HIP 12345``."""
         return self.names.get(int(hip), f'HIP {hip}')
 
     def crowded(self, radius: float, fainter_by: float = 3.0) -> Bools:
@@ -206,7 +211,7 @@ def read(path: Path) -> Catalogue:
 
 def _decode(content: bytes) -> Catalogue:
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
-        names = dict(zip(file['name_hip'].tolist(), file['name'].tolist(), strict=True))
+        names = dict(zip(file['name_hip'].tolist(), file['name'].astype(str).tolist(), strict=True))
         mas = {key: _frozen(file[key] * (0.01 * _MAS))
                for key in ('pm_ra', 'pm_dec', 'parallax', 'error', 'pm_error')}  # fmt: skip
         return Catalogue(
