@@ -81,7 +81,7 @@ class Catalogue:
         return np.asarray(self.solution // 10 % 2 == 1)
 
     @cached_property
-    def _epoch(self) -> tuple[Array, Array]:
+    def epoch_vectors(self) -> tuple[Array, Array]:
         """Unit vectors (n, 3) at J1991.25, and their change a year."""
         sin_ra, cos_ra = np.sin(self.ra), np.cos(self.ra)
         sin_dec, cos_dec = np.sin(self.dec), np.cos(self.dec)
@@ -96,7 +96,7 @@ class Catalogue:
         Uniform space motion without radial velocity (ESA 1997, Hipparcos vol. 1, section 1.5.5,
         with zeta = 0). Parallax and aberration are in :func:`.astrometry.apparent`.
         """
-        p, motion = self._epoch
+        p, motion = self.epoch_vectors
         moved = p + motion * years(stamp_ns)
         return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True))
 
@@ -146,7 +146,7 @@ class Catalogue:
             fainter_by: neighbours fainter than the star by more magnitudes do not count.
         """
         disturbed = np.zeros(len(self), dtype=bool)
-        tree = cKDTree(self._epoch[0])
+        tree = cKDTree(self.epoch_vectors[0])
         pairs = tree.query_pairs(2.0 * math.sin(radius / 2.0), output_type='ndarray')
         bright, faint = pairs.min(axis=1), pairs.max(axis=1)  # the brightest stand first
         disturbed[faint] = True
