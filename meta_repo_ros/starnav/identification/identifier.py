@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which stars are these? The way in for all who have centroids."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from meta_repo_ros.starnav.camera import Camera
+from meta_repo_ros.starnav.catalogue import Catalogue
+from meta_repo_ros.starnav.identification.levels import Levels
+from meta_repo_ros.starnav.identification.search import Hypotheses, Search
+from meta_repo_ros.starnav.identification.tracking import WIDEST, track
+from meta_repo_ros.starnav.identification.verification import Fit, Sky, Verifier
+from meta_repo_ros.starnav.identification.view import View, prepare
+from meta_repo_ros.starnav.types import Array, Centroids, Failure, Match
+
+FEWEST = 4  # stars for a solution
+_REACH = 3.0  # standard deviations of a focal length
+_SHARPEST = 1e-3  # relative error of angles that an unknown camera may have
+_COARSE = 0.25  # greatest half step of the logarithm of an unknown focal length
+_VERIFIED = 8  # hypotheses of a batch that are looked at closely
+_MOST = 300  # centroids
+
+
+@dataclass
+class _Progress:
+    """What was tried, until when to try."""
+
+    begin: float
+    deadline: float
+    trials: int = 0
+    patterns: int = 0
+
+    @property
+    def over(self) -> bool:
+        return time.perf_counter() > self.deadline
+
+
+class Identifier:
+    """Identification of stars of one catalogue at one date."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        stamp_ns: int,
+        *,
+        false_alarm_probability: float = 1e-7,
+        field_of_view: tuple[float, float] = (math.radians(4.5), math.radians(45.0)),
+        model_error: float = 0.05,
+    ) -> None:
+        """Take the catalogue to the date.
+
+        Args:
+            catalogue: brightest first.
+            stamp_ns: UTC, ns; the result holds for some weeks about it.
+            false_alarm_probability: greatest probability of a wrong match per call.
+            field_of_view: least and greatest one, of the longer side, that is tried where the
+                camera's is not known, rad.
+            model_error: standard deviation of what the camera model leaves, per axis, pixels.
+        """
+        self.catalogue = catalogue
+        self.levels = Levels(catalogue, stamp_ns)
+        self.false_alarm_probability = false_alarm_probability
+        self.field_of_view = field_of_view
+        self.model_error = model_error
+        self._sky = Sky(self.levels.directions)
+
+    def solve(
+        self,
+        centroids: Centroids,
+        camera: Camera,
+        hint: Array | None = None,
+        hint_sigma: float = math.radians(0.5),
+        timeout: float = 1.0,
+        *,
+        fallback: bool = True,
+    ) -> Match:
+        """Identify the stars of a frame.
+
+        Args:
+            centroids: of the frame.
+            camera: that took it; ``focal_sigma`` says how well its focal length is known.
+            hint: (3, 3) icrs_to_camera expected, by a filter for instance.
+            hint_sigma: standard deviation of the hint about each axis, rad.
+            timeout: s.
+            fallback: whether a hint that leads to nothing is forgotten and all the sky searched;
+                otherwise such a frame is refused.
+
+        Returns:
+            The match, or the reason why there is none; nothing is raised for bad input.
+        """
+        begin = time.perf_counter()
+        progress = _Progress(begin, begin + timeout)
+        if centroids.problem:
+            return self._failed(Failure.BAD_IMAGE, f'the image is {centroids.problem}', progress)
+        view = prepare(centroids, camera, self.model_error)
+        if len(view) < FEWEST:
+            detail = f'{len(view)} usable centroids, at least {FEWEST} are needed'
+            return self._failed(Failure.TOO_FEW_STARS, detail, progress)
+        view = view.first(_MOST)
+        if hint is not None:
+            match = self._tracked(view, np.asarray(hint, dtype=float), hint_sigma, progress)
+            if match.solved or not fallback:
+                return match
+        return self._lost_in_space(view, progress)
+
+    # -- tracking -------------------------------------------------------------------------------
+
+    def _tracked(self, view: View, hint: Array, sigma: float, progress: _Progress) -> Match:
+        verifier = Verifier(view, self._sky)
+        accept = self.false_alarm_probability
+        if sigma <= WIDEST and not math.isinf(view.focal_sigma):
+            fit, trials = track(verifier, hint, sigma, 1.0, accept)
+            progress.trials += trials
+            if fit is not None:
+                return self._solved(view, fit, progress, tracked=True)
+        match = self._lost_in_space(view, progress)
+        if not match.solved:
+            return match
+        cos = 0.5 * (float(np.sum(match.icrs_to_camera * hint)) - 1.0)
+        angle = math.acos(max(-1.0, min(1.0, cos)))
+        if angle > 6.0 * sigma + 1e-4:
+            detail = f'the stars contradict the expected attitude by {math.degrees(angle):.2f} deg'
+            return self._failed(Failure.NO_MATCH, detail, progress)
+        return replace(match, tracked=True)
+
+    # -- lost in space --------------------------------------------------------------------------
+
+    def _lost_in_space(self, view: View, progress: _Progress) -> Match:
+        fit = self._search(view, progress)
+        if isinstance(fit, Match):
+            return fit
+        if fit is not None:
+            return self._solved(view, fit, progress)
+        if progress.over:
+            return self._failed(Failure.TIMEOUT, 'the time was up', progress)
+        mirror = _Progress(progress.begin, progress.deadline, progress.trials, progress.patterns)
+        if isinstance(self._search(view.mirrored(), mirror), Fit):
+            detail = 'the stars match a mirrored sky: the image is exchanged left and right'
+            return self._failed(Failure.MIRRORED, detail, mirror)
+        detail = f'no star pattern of {len(view)} centroids was found in the catalogue'
+        return self._failed(Failure.NO_MATCH, detail, mirror)
+
+    def _search(self, view: View, progress: _Progress) -> Fit | Match | None:
+        """The first accepted fit over all focal lengths and levels, breadth first."""
+        searches = list(self._searches(view))
+        number = 0
+        while searches:
+            following = []
+            for search, focal in searches:
+                batch = search.batch(number)
+                if batch is None:
+                    continue
+                progress.trials += batch.tried
+                progress.patterns += batch.patterns
+                fit = self._verified(search, view, focal, batch, progress)
+                if fit is not None:
+                    return fit
+                if progress.over:
+                    return None
+                following.append((search, focal))
+            searches = following
+            number += 1
+        return None
+
+    def _searches(self, view: View) -> Iterator[tuple[Search, float]]:
+        """Searches over the focal lengths that are possible, each with the fitting index."""
+        stated = view.camera
+        slack = 0.0
+        if math.isinf(view.focal_sigma):
+            half = 0.5 * max(stated.width, stated.height) / stated.fx
+            low = math.log(half / math.tan(0.5 * self.field_of_view[1]))
+            high = math.log(half / math.tan(0.5 * self.field_of_view[0]))
+            slack = _SHARPEST
+        else:
+            high = _REACH * view.focal_sigma
+            low = -high
+        corner = math.tan(view.radius)
+        plans = []
+        at = low
+        while True:
+            # beyond this half step the shapes near a corner change by more than their tolerance
+            bend = (corner / math.exp(at)) ** 2
+            half_step = min(_COARSE, max(0.004, 2e-3 / bend), 0.5 * max(high - low, 0.0))
+            if high - low <= 2.0 * max(0.05, half_step):
+                half_step = 0.5 * (high - low)
+            middle = min(at + half_step, high)
+            focal = math.exp(middle)
+            scaled = view.rescaled(focal)
+            plans.append((scaled, half_step, focal))
+            at = middle + half_step
+            if at >= high - 1e-9:
+                break
+        # most cameras for stars have about 15 degrees
+        plans.sort(key=lambda plan: abs(math.log(plan[0].extent / 0.05)))
+        for scaled, half_step, focal in plans:
+            for number in self.levels.order(scaled.extent):
+                level = self.levels.level(number)
+                yield Search(scaled, level, half_step, slack=slack), focal
+
+    def _verified(
+        self, search: Search, view: View, focal: float, batch: Hypotheses, progress: _Progress
+    ) -> Fit | Match | None:
+        """The first of the most voted hypotheses that holds."""
+        if not len(batch.votes):
+            return None
+        verifier = Verifier(view, self._sky)
+        tolerance = 1.5 * search.level.map.radius
+        least = 1 if len(view) < 16 else 2
+        accepted = None
+        for rotation, scale, votes in zip(
+            batch.rotation[:_VERIFIED], batch.scale, batch.votes, strict=False
+        ):
+            if votes < least or progress.over:
+                break
+            if accepted is not None:
+                if _angle(accepted.rotation, rotation) < 0.03 or 2 * votes < most:
+                    continue
+            fit = verifier.verify(
+                rotation, float(scale) * focal, tolerance * focal * float(scale),
+                progress.trials, self.false_alarm_probability,
+            )  # fmt: skip
+            if fit is None:
+                continue
+            if accepted is None:
+                accepted, most = fit, int(votes)
+            elif _angle(accepted.rotation, fit.rotation) > 0.03:
+                detail = 'two attitudes explain the stars'
+                return self._failed(Failure.AMBIGUOUS, detail, progress)
+        return accepted
+
+    # -- results --------------------------------------------------------------------------------
+
+    def _solved(self, view: View, fit: Fit, progress: _Progress, *, tracked: bool = False) -> Match:
+        assert fit.row is not None and fit.star is not None and fit.covariance is not None
+        camera = view.camera.with_focal_length(view.camera.fx * fit.scale)
+        residual = fit.error * (view.camera.fx, view.camera.fy)
+        return Match(
+            failure=Failure.NONE,
+            detail=f'{len(fit.star)} of {len(view)} centroids are stars',
+            icrs_to_camera=_orthogonal(fit.rotation),
+            covariance=fit.covariance,
+            centroid=view.centroid[fit.row],
+            star=fit.star,
+            hip=self.catalogue.hip[fit.star],
+            residual=residual,
+            residual_rms=math.sqrt(float(np.mean(residual**2))) / camera.fx,
+            focal_length=camera.fx,
+            field_of_view=camera.field_of_view,
+            false_alarm_probability=min(fit.expected, 1.0),
+            elapsed=time.perf_counter() - progress.begin,
+            attempts=progress.patterns,
+            tracked=tracked,
+        )
+
+    @staticmethod
+    def _failed(failure: Failure, detail: str, progress: _Progress) -> Match:
+        return Match(
+            failure=failure,
+            detail=detail,
+            elapsed=time.perf_counter() - progress.begin,
+            attempts=progress.patterns,
+        )
+
+
+def _angle(a: Array, b: Array) -> float:
+    """Angle between two rotations, rad."""
+    return math.acos(max(-1.0, min(1.0, 0.5 * (float(np.sum(a * b)) - 1.0))))
+
+
+def _orthogonal(rotation: Array) -> Array:
+    """The nearest rotation: many small steps leave rounding errors."""
+    u, _, vt = np.linalg.svd(rotation)
+    return np.asarray(u @ vt)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Identification from an attitude that is nearly known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from meta_repo_ros.core.rotations import exp, to_matrix
+from meta_repo_ros.starnav.identification.verification import Fit, Verifier
+from meta_repo_ros.starnav.types import Array
+
+WIDEST = math.radians(2.0)  # of a hint's standard deviation; beyond, triangles are faster
+_REACH = 3.5  # standard deviations
+_MOST = 260  # pairs of a centroid and a star that are compared with each other
+
+
+def track(
+    verifier: Verifier, hint: Array, sigma: float, scale: float, accept: float
+) -> tuple[Fit | None, int]:
+    """Find the small rotation on which most pairs of a centroid and a near star agree.
+
+    Args:
+        verifier: of the view.
+        hint: (3, 3) icrs_to_camera.
+        sigma: standard deviation of the hint about each axis, rad.
+        scale: focal length over the stated one.
+        accept: greatest expected number of false alarms.
+
+    Returns:
+        The fit where it is accepted, and the number of rotations compared.
+    """
+    view = verifier.view
+    reach = math.tan(min(_REACH * sigma, 1.0)) + 4.0 * math.sqrt(float(view.area.max()))
+    corner = math.tan(view.radius)
+    _, place = verifier.stars(Fit(hint, scale), reach)
+    if not len(place):
+        return None, 0
+    turns = np.zeros(1)
+    spread = reach * corner
+    # one turn about the axis serves as far as it moves a corner by less than a quarter of it
+    window = min(reach, max(0.15 * reach, 6.0 * math.sqrt(float(view.area.max()))))
+    if spread > window:
+        half = math.ceil(spread / window)
+        turns = np.arange(-half, half + 1) * (_REACH * sigma / half)
+    dx = view.plane[:, 0, None] - place[:, 0]
+    dy = view.plane[:, 1, None] - place[:, 1]
+    limit = reach * (1.0 + corner)
+    row, star = np.nonzero((np.abs(dx) < limit) & (np.abs(dy) < limit))
+    if len(row) > _MOST:
+        row, star = row[:_MOST], star[:_MOST]
+    if not len(row):
+        return None, 0
+    x, y = place[star].T
+    dx, dy = dx[row, star], dy[row, star]
+    # a turn t about the axis moves a star by t (-y, x)
+    u = dx + turns[:, None] * y
+    v = dy - turns[:, None] * x
+    near = np.abs(u[:, :, None] - u[:, None, :]) < window
+    near &= np.abs(v[:, :, None] - v[:, None, :]) < window
+    votes = near.sum(axis=2, dtype=np.int32)
+    best = int(votes.argmax())
+    turn, pair = divmod(best, len(row))
+    agree = near[turn, pair]
+    rotation = _moved(hint, float(turns[turn]), float(u[turn, agree].mean()) / scale,
+                      float(v[turn, agree].mean()) / scale)  # fmt: skip
+    trials = votes.size
+    fit = verifier.verify(rotation, scale, 2.0 * window, trials, accept)
+    return fit, trials
+
+
+def _moved(rotation: Array, turn: float, x: float, y: float) -> Array:
+    """Rotate the camera so that what was on its axis comes to (x, y), after a turn about it."""
+    # the image of the axis moves by (phi_y, -phi_x)
+    small = to_matrix(exp((-math.atan(y), math.atan(x), turn)))
+    return np.asarray(small @ rotation)
