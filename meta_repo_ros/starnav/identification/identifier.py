@@ -23,7 +23,9 @@ FEWEST = 4  # stars for a solution
 _REACH = 3.0  # standard deviations of a focal length
 _SHARPEST = 1e-3  # relative error of angles that an unknown camera may have
 _COARSE = 0.25  # greatest half step of the logarithm of an unknown focal length
-_VERIFIED = 8  # hypotheses of a batch that are looked at closely
+_LIKELY = 0.3  # number of chance hypotheses as good from which one is doubtful
+_DOUBTFUL = 2  # doubtful hypotheses of a batch that are looked at closely
+_SAME = 0.03  # rad between two attitudes that count as one
 _MOST = 300  # centroids
 
 
@@ -211,16 +213,19 @@ class Identifier:
             return None
         verifier = Verifier(view, self._sky)
         tolerance = 1.5 * search.level.map.radius
-        least = 1 if len(view) < 16 else 2
-        accepted = None
-        for rotation, scale, votes in zip(
-            batch.rotation[:_VERIFIED], batch.scale, batch.votes, strict=False
+        accepted, most = None, 0
+        rest = _DOUBTFUL
+        for rotation, scale, votes, surprise in zip(
+            batch.rotation, batch.scale, batch.votes, batch.surprise, strict=True
         ):
-            if votes < least or progress.over:
+            if surprise > _LIKELY:
+                rest -= 1
+            if votes < 1 or rest < 0 or progress.over:
                 break
-            if accepted is not None:
-                if _angle(accepted.rotation, rotation) < 0.03 or 2 * votes < most:
-                    continue
+            if accepted is not None and (
+                2 * votes < most or _angle(accepted.rotation, rotation) < _SAME
+            ):
+                continue
             fit = verifier.verify(
                 rotation, float(scale) * focal, tolerance * focal * float(scale),
                 progress.trials, self.false_alarm_probability,
@@ -229,7 +234,7 @@ class Identifier:
                 continue
             if accepted is None:
                 accepted, most = fit, int(votes)
-            elif _angle(accepted.rotation, fit.rotation) > 0.03:
+            elif _angle(accepted.rotation, fit.rotation) > _SAME:
                 detail = 'two attitudes explain the stars'
                 return self._failed(Failure.AMBIGUOUS, detail, progress)
         return accepted

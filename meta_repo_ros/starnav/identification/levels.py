@@ -50,6 +50,7 @@ class Levels:
         self.directions = catalogue.directions(stamp_ns)
         year = stamp_ns // _YEAR_NS
         self._stamp = year * _YEAR_NS + _YEAR_NS // 2
+        self._levels: dict[int, Level] = {}
         self.sizes = []
         for count, neighbours in SIZES:
             whole = min(count, len(catalogue))
@@ -66,6 +67,11 @@ class Levels:
 
     def level(self, number: int) -> Level:
         """An index, built or read at first use."""
+        if number not in self._levels:
+            self._levels[number] = self._find(number)
+        return self._levels[number]
+
+    def _find(self, number: int) -> Level:
         count, neighbours = self.sizes[number]
         radius = math.acos(max(-1.0, 1.0 - 2.0 * min(neighbours / count, 0.45)))
         directions = self.catalogue.take(slice(count)).directions(self._stamp)

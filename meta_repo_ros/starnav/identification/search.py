@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from scipy.special import betainc
 
 from meta_repo_ros.starnav.identification.index import FLATTEST, SMALLEST, SkyMap, Triangles
 from meta_repo_ros.starnav.identification.view import View
@@ -25,6 +26,8 @@ _WIDTH = 2.7  # standard deviations that a shape may be off
 _COARSEST = 0.012  # tolerance of a shape beyond which a triangle tells too little
 _BATCH = 400
 _LARGEST = 4000  # hypotheses that vote at once
+_KEPT = 12  # of a batch
+_CROWDED = 1.5  # stars stand closer than on the mean where the index has most triangles
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Hypotheses:
         rotation: (h, 3, 3) icrs_to_camera.
         scale: (h,) true focal length over the stated one.
         votes: (h,) centroids near a star, beyond those of the triangle.
+        surprise: (h,) number of attitudes of the batch that would by chance have as many votes.
         tried: number of all attitudes that voted.
         patterns: number of triangles looked up.
     """
@@ -57,22 +61,24 @@ class Hypotheses:
     rotation: Array
     scale: Array
     votes: Ints
+    surprise: Array
     tried: int
     patterns: int
+
+
+@lru_cache(maxsize=1)
+def _triples() -> Ints:
+    """Index triples i < j < k of ``MOST`` centroids, by k, then j, then i."""
+    i, j, k = np.indices((MOST,) * 3).reshape(3, -1)
+    ordered = (i < j) & (j < k)
+    triples = np.stack((i, j, k), axis=1)[ordered]
+    return np.ascontiguousarray(triples[np.lexsort(triples.T)])
 
 
 @lru_cache(maxsize=64)
 def batches(count: int) -> tuple[Ints, ...]:
     """Index triples of ``count`` centroids in the order in which they are tried."""
-    i, j, k = (
-        np.array(
-            [(i, j, k) for k in range(2, count) for j in range(1, k) for i in range(j)],
-            dtype=np.int64,
-        )
-        .reshape(-1, 3)
-        .T
-    )
-    triples = np.stack((i, j, k), axis=1)
+    triples = _triples()[: math.comb(count, 3)]
     edges = [0, 56]
     while edges[-1] < len(triples):
         edges.append(edges[-1] + min(_BATCH, edges[-1] + edges[-1] // 2))
@@ -161,6 +167,7 @@ class Search:
     def _propose(self, corners: Ints, size: Array, triangle: Ints, patterns: int) -> Hypotheses:
         index = self.level.triangles
         scale = size / index.size[triangle]
+        tried = len(scale)
         star = index.star[triangle].astype(np.int64)
         rays = self.rays[corners]
         rays[:, :, :2] /= scale[:, None, None]
@@ -172,13 +179,18 @@ class Search:
         seen = turned.transpose(1, 0, 2).reshape(-1, 3) @ self.rays.T
         x, y, z = seen.reshape(3, len(scale), -1)
         votes = self.level.map.near(x, y, z).sum(axis=1, dtype=np.int64) - 3
-        order = np.argsort(-votes, kind='stable')[:64]
-        return Hypotheses(rotation[order], scale[order], votes[order], len(scale), patterns)
+        order = np.argsort(-votes, kind='stable')[:_KEPT]
+        rotation, scale, votes = rotation[order], scale[order], votes[order]
+        others = len(self.view) - 3
+        k = np.clip(votes, 1, others)
+        tail = betainc(k, others - k + 1, _CROWDED * self.level.map.coverage)
+        surprise = tried * np.where(votes > 0, tail, 1.0)
+        return Hypotheses(rotation, scale, votes, surprise, tried, patterns)
 
     @staticmethod
     def _none(patterns: int) -> Hypotheses:
         zero = np.zeros(0)
-        return Hypotheses(np.zeros((0, 3, 3)), zero, zero.astype(np.int64), 0, patterns)
+        return Hypotheses(np.zeros((0, 3, 3)), zero, zero.astype(np.int64), zero, 0, patterns)
 
 
 def _frames(corners: Array) -> Array:
