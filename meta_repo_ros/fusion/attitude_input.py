@@ -21,6 +21,7 @@ from meta_repo_ros.fusion.attitude_state import (
 )
 
 METHOD_IMAGE = 1
+METHOD_FILTERED = 2
 SOURCE_FUSION = 128
 NO_FIX = -1
 _UNIT_TOLERANCE = 1e-3

@@ -79,6 +79,7 @@ class AttitudeFusion(Processor):
         self._open_window()
         self._refused: dict[str, Counter[str]] = {s: Counter() for s in _SENSORS.values()}
         self._reported: dict[str, int] = {}
+        self._passed_over = 0
         self._published = 0  # newest stamp given out, ns
         self._rate_covariance = read.CovarianceReader()
         self._force_covariance = read.CovarianceReader()
@@ -103,6 +104,9 @@ class AttitudeFusion(Processor):
     # -- events ------------------------------------------------------------------------------------
     def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Output]:
         """Fuse one message, or count why not."""
+        if topic == STARS and message.method == read.METHOD_FILTERED:
+            self._passed_over += 1  # made from images that come one by one
+            return ()
         try:
             valid = self._check_stamp(message, stamp)
             sample, sequence = self._read(topic, message)
@@ -198,7 +202,7 @@ class AttitudeFusion(Processor):
             self._attitude_row(stamp),
             self._sensor_row('imu', self._imu_values()),
             self._sensor_row('magnetometer', self._field_values()),
-            self._sensor_row('stars', {}),
+            self._sensor_row('stars', {'passed_over': self._passed_over}),
             self._sensor_row('velocity', {'aided': self.filter.state.aided}),
             self._sensor_row('position', {}),
             self._window_row(),

@@ -55,6 +55,8 @@ def take_star(nav: Navigation, stamp: int, star: StarAttitude) -> None:
     innovation = np.array(log(multiply(measured, conjugate(f.attitude))))
     turn = to_matrix(measured)
     r = turn @ star.covariance @ turn.T
+    rate = turn @ f.rate
+    r += nav.parameters.stars.time_sigma**2 * np.outer(rate, rate)
     h = np.zeros((3, SIZE))
     h[:, ATTITUDE] = np.eye(3)
     if nav.judge('star_attitude', stamp, innovation, h, r) is Verdict.RESET:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_repo_ros.core.earth import icrs_to_itrs
-from meta_repo_ros.core.geodesy import pressure_altitude
+from meta_repo_ros.core.earth import icrs_to_itrs, ut1_sigma
+from meta_repo_ros.core.geodesy import EARTH_RATE, pressure_altitude
 from meta_repo_ros.core.rotations import (
     Vector,
     conjugate,
@@ -23,6 +23,7 @@ from meta_repo_ros.core.rotations import (
     from_message,
     multiply,
     normalize,
+    rotate,
 )
 from meta_repo_ros.core.statistics import is_covariance
 from meta_repo_ros.core.time import stamp_ns
@@ -48,11 +49,27 @@ _UNIT_TOLERANCE = 1e-3
 _ATTITUDE_EXCLUDES = (
     AttitudeUpdate.SOURCE_GNSS | AttitudeUpdate.SOURCE_FUSION | AttitudeUpdate.SOURCE_GYROSCOPE
 )
+_INERTIAL = PositionUpdate.SOURCE_ACCELEROMETER | PositionUpdate.SOURCE_GYROSCOPE
 _POSITION_EXCLUDES = PositionUpdate.SOURCE_GNSS | PositionUpdate.SOURCE_FUSION
 
 
 class RefusedError(ValueError):
     """A message that cannot be fused; the text is a short reason, used as a counter's key."""
+
+
+def is_passed_over(topic: str, message: Any, parameters: NavigationParameters) -> bool:
+    """Whether a message is of a kind that is not for this filter, and no fault of anybody.
+
+    A filtered attitude is made from images that are fused one by one. A position from stars and
+    accelerometers says what the filter already has from the same accelerometers and the attitude by
+    the same stars: fused again it would count both twice.
+    """
+    if topic == 'attitude_update':
+        return bool(message.method == AttitudeUpdate.METHOD_FILTERED)
+    if topic == 'position_update':
+        mask = message.source_mask
+        return bool(mask & _INERTIAL) and not parameters.celestial.other_inertial_sensor
+    return False
 
 
 def read_imu(message: Any, parameters: NavigationParameters) -> Imu:
@@ -136,18 +153,27 @@ def read_attitude(message: Any, parameters: NavigationParameters) -> StarAttitud
     if abs(norm - 1.0) > _UNIT_TOLERANCE:
         raise RefusedError('not a unit quaternion')
     covariance = _covariance(message.covariance, 3, 0.0)
-    to_ecef = from_matrix(icrs_to_itrs(stamp_ns(message.header.stamp)))
-    return StarAttitude(multiply(to_ecef, conjugate(normalize(q))), covariance)
+    when = stamp_ns(message.header.stamp)
+    attitude = multiply(from_matrix(icrs_to_itrs(when)), conjugate(normalize(q)))
+    # what is not known of UT1 turns the Earth under the stars about its axis
+    axis = np.array(rotate(conjugate(attitude), (0.0, 0.0, 1.0)))
+    covariance += (EARTH_RATE * ut1_sigma(when)) ** 2 * np.outer(axis, axis)
+    return StarAttitude(attitude, covariance)
 
 
 def read_position(message: Any, parameters: NavigationParameters) -> CelestialPosition:  # noqa: ARG001
-    """``meta_repo_ros/PositionUpdate`` that holds neither GNSS nor a fused solution."""
+    """``meta_repo_ros/PositionUpdate`` that holds neither GNSS nor a fused solution.
+
+    The altitude of one that holds a barometer is not taken: the pressure itself is fused.
+    """
     if message.source_mask == 0:
         raise RefusedError('unknown source')
     if message.source_mask & _POSITION_EXCLUDES:
         raise RefusedError('source already fused')
     place = (float(message.latitude), float(message.longitude), float(message.altitude))
     _check_place(*place)
+    if message.source_mask & PositionUpdate.SOURCE_BAROMETER:
+        place = (*place[:2], math.nan)
     covariance = np.asarray(message.covariance, np.float64).reshape(3, 3)
     if math.isnan(place[2]):
         covariance = covariance.copy()

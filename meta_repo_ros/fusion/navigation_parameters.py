@@ -210,6 +210,25 @@ class AlignmentParameters:
 
 
 @dataclass(frozen=True)
+class StarParameters:
+    """Attitude by stars."""
+
+    time_sigma: float = parameter(
+        1e-3, 'Standard deviation of the time tags of images.', unit='s', minimum=0.0, maximum=1.0
+    )
+
+
+@dataclass(frozen=True)
+class CelestialParameters:
+    """Position by stars."""
+
+    other_inertial_sensor: bool = parameter(
+        False, 'Positions on position_update rest on other accelerometers and gyroscopes than '
+        'imu/data_raw does, so that nothing counts twice.'
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class VehicleParameters:
     """What the vehicle cannot do."""
 
@@ -268,6 +287,8 @@ class NavigationParameters:
     barometer: BarometerParameters = group(BarometerParameters)
     heading: HeadingParameters = group(HeadingParameters)
     alignment: AlignmentParameters = group(AlignmentParameters)
+    stars: StarParameters = group(StarParameters)
+    celestial: CelestialParameters = group(CelestialParameters)
     vehicle: VehicleParameters = group(VehicleParameters)
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from sensor_msgs.msg import NavSatFix
 
-from meta_repo_ros.core.earth import earth_orientation
+from meta_repo_ros.core.earth import earth_orientation, ut1_sigma
 from meta_repo_ros.core.gates import Gate
 from meta_repo_ros.core.geodesy import LocalFrame
 from meta_repo_ros.core.messages import Template
@@ -23,12 +23,13 @@ from meta_repo_ros.core.time import NANOSECONDS, seconds_ns, set_stamp, stamp_ns
 from meta_repo_ros.core.window import Arrival, ReplayWindow
 from meta_repo_ros.fusion.navigation import Navigation, Status
 from meta_repo_ros.fusion.navigation_filter import ATTITUDE, POSITION, VELOCITY, NavigationFilter
-from meta_repo_ros.fusion.navigation_input import READERS, RefusedError
+from meta_repo_ros.fusion.navigation_input import READERS, RefusedError, is_passed_over
 from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
 
 Array = NDArray[np.float64]
 
 _IMU = 'imu/data_raw'
+_SELECTED = frozenset({'attitude_update', 'position_update'})
 _POSE_BLOCK = np.ix_(np.r_[POSITION, ATTITUDE], np.r_[POSITION, ATTITUDE])
 _ODOMETRY = (
     'header.stamp.sec',
@@ -77,6 +78,7 @@ class NavigationFusion(Processor):
             name: Counter() for _, name, _ in READERS.values()
         }
         self._late: Counter[str] = Counter()
+        self._passed_over: Counter[str] = Counter()
         self._resets = 0
         self._begin()
 
@@ -100,6 +102,9 @@ class NavigationFusion(Processor):
     def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Output]:  # noqa: ARG002
         """Take one sensor message; an IMU sample gives odometry."""
         rank, sensor, read = READERS[topic]
+        if topic in _SELECTED and is_passed_over(topic, message, self.parameters):
+            self._passed_over[sensor] += 1
+            return ()
         when = stamp_ns(message.header.stamp)
         try:
             if topic == _IMU:
@@ -265,13 +270,16 @@ class NavigationFusion(Processor):
         refused, gate = self._refused[sensor], self.model.gates.get(sensor)
         total = sum(refused.values())
         seen = 0 if gate is None else gate.state.accepted + gate.state.rejected + gate.state.held
-        if not total and not seen and sensor != 'imu':
+        if not total and not seen and not self._passed_over[sensor] and sensor != 'imu':
             return None
         level, text = Level.OK, 'ok'
         values: dict[str, str | int | float | bool] = {
             'refused': total,
             'dropped_late': self._late[sensor],
         }
+        passed_over = self._passed_over[sensor]
+        if passed_over:
+            values['passed_over'] = passed_over
         values.update({f'refused: {reason}': count for reason, count in refused.items()})
         if total:
             level, text = Level.WARN, f'refused: {refused.most_common(1)[0][0]}'
@@ -286,6 +294,7 @@ class NavigationFusion(Processor):
             )  # fmt: skip
         if sensor == 'star_attitude' and self.model.time:
             values['earth_orientation'] = earth_orientation(self.model.time).source
+            values['ut1_sigma_s'] = _rounded(ut1_sigma(self.model.time))
         if sensor == 'gnss_position':
             values['drift_statistic'] = _rounded(self.model.drift.statistic)
             values['drift_threshold'] = _rounded(self.model.drift.threshold)

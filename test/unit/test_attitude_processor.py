@@ -150,6 +150,20 @@ def test_star_attitude_comes_from_icrs_with_the_turn_of_the_earth() -> None:
     assert bench.row('attitude').level is Level.OK
 
 
+def test_filtered_star_attitudes_are_passed_over_without_a_fault() -> None:
+    bench = Bench()
+    bench.send('gnss/fix', fix(START))
+    bench.run(2.0)
+    before = bench.state
+    for _ in range(5):
+        message = star(bench.now)
+        set_filtered(message)
+        assert bench.send(STARS, message) == 0
+    assert bench.state == before
+    row = bench.row('stars')
+    assert (row.level, row.values['passed_over'], row.values['rejected']) == (Level.OK, 5, 0)
+
+
 def test_position_may_come_from_parameters() -> None:
     place = {'position.latitude': LATITUDE, 'position.longitude': LONGITUDE}
     bench = Bench(**place, **{'position.known': True})
@@ -222,6 +236,10 @@ def set_filtered(message: Any) -> None:
     message.method = AttitudeUpdate.METHOD_FILTERED
 
 
+def set_unknown_method(message: Any) -> None:
+    message.method = AttitudeUpdate.METHOD_UNKNOWN
+
+
 def set_fusion(message: Any) -> None:
     message.source_mask |= AttitudeUpdate.SOURCE_FUSION
 
@@ -281,7 +299,7 @@ STAMPS = [
         (STARS, set_nan_quaternion, 'quaternion not of unit length'),
         (STARS, set_zero_covariance, 'covariance unknown'),
         (STARS, set_indefinite, 'covariance not positive definite'),
-        (STARS, set_filtered, 'not from one image'),
+        (STARS, set_unknown_method, 'not from one image'),
         (STARS, set_fusion, 'contains the output of a filter'),
         (STARS, set_doubtful, 'identification doubtful'),
         (FIX, set_no_fix, 'no fix'),

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from meta_repo_ros.core.earth import icrs_to_enu
+from meta_repo_ros.core.earth import icrs_to_enu, table_end_ns
 from meta_repo_ros.core.geodesy import LocalFrame
 from meta_repo_ros.core.parameters import from_mapping
 from meta_repo_ros.core.processor import Diagnostic, Level
-from meta_repo_ros.core.rotations import conjugate, from_matrix, from_message, multiply
+from meta_repo_ros.core.rotations import conjugate, from_matrix, from_message, multiply, rotate
 from meta_repo_ros.core.time import set_stamp, stamp_ns
+from meta_repo_ros.fusion.navigation_input import read_attitude
 from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
 from meta_repo_ros.fusion.navigation_processor import NavigationFusion
 from meta_repo_ros.msg import AttitudeUpdate, PositionUpdate
@@ -411,7 +412,7 @@ def test_stars_align_without_a_magnetometer(flight: Flight) -> None:
 @pytest.mark.parametrize(
     ('fields', 'reason'),
     [
-        ({'method': AttitudeUpdate.METHOD_FILTERED}, 'not from one image'),
+        ({'method': AttitudeUpdate.METHOD_UNKNOWN}, 'not from one image'),
         ({'source_mask': 0}, 'unknown source'),
         ({'source_mask': AttitudeUpdate.SOURCE_STARS | AttitudeUpdate.SOURCE_FUSION}, 'already'),
         ({'covariance': [0.0] * 9}, 'unknown covariance'),
@@ -432,6 +433,20 @@ def test_star_attitudes_that_are_refused(
     foreign[2].header.frame_id = 'star_camera'
     run.give([foreign])
     assert 'refused: wrong frame' in run.row('star_attitude').values
+
+
+def test_filtered_star_attitudes_are_passed_over_without_a_fault(flight: Flight) -> None:
+    stars = [star(flight, t) for t in (2.0, 2.5)]
+    filtered = [
+        star(flight, 2.0 + 0.01 * k, method=AttitudeUpdate.METHOD_FILTERED) for k in range(100)
+    ]
+    both = Run(sorted([*flight.until(4.0), *filtered, *stars], key=lambda m: m[0]))
+    alone = Run(sorted([*flight.until(4.0), *stars], key=lambda m: m[0]))
+    row = both.row('star_attitude')
+    assert (row.level, row.values['passed_over'], row.values['refused']) == (Level.OK, 100, 0)
+    assert both.odometry == alone.odometry
+    only = Run(sorted([*flight.until(4.0), *filtered], key=lambda m: m[0]))
+    assert only.row('star_attitude').level is Level.OK
 
 
 def celestial(flight: Flight, seconds: float, mask: int) -> Delivered:
@@ -460,6 +475,46 @@ def test_celestial_position_only_where_it_is_independent(flight: Flight) -> None
     assert mixed.row('solution').values['status'] == 'dead reckoning'
     sigma = [float(r.row('solution').values['horizontal_sigma_m']) for r in results.values()]
     assert sigma[0] < 0.6 * sigma[1]
+
+
+def test_a_position_by_the_same_accelerometers_is_not_counted_twice(flight: Flight) -> None:
+    messages = changed(flight.until(30.0), 'gnss/fix', drop, 15.0)
+    messages = changed(messages, 'gnss/velocity', drop, 15.0)
+    mask = (
+        PositionUpdate.SOURCE_STARS
+        | PositionUpdate.SOURCE_ACCELEROMETER
+        | PositionUpdate.SOURCE_BAROMETER
+    )
+    fixes = [celestial(flight, float(t), mask) for t in range(20, 30)]
+    for _, _, message in fixes:
+        message.altitude = 9000.0  # of the barometer, which is fused itself: must not be used
+    given = sorted(messages + fixes, key=lambda m: m[0])
+    same = Run(given)
+    row = same.row('celestial_position')
+    assert (row.level, row.values['passed_over'], row.values['accepted']) == (Level.OK, 10, 0)
+    assert same.odometry == Run(messages).odometry
+    other = Run(given, celestial__other_inertial_sensor=True)
+    assert other.row('celestial_position').values['accepted'] == 10
+    heights = [run.odometry[-1].pose.pose.position.z for run in (same, other)]
+    assert heights[0] == pytest.approx(heights[1], abs=2.0)
+
+
+def test_what_is_not_known_of_time_widens_star_attitudes(flight: Flight) -> None:
+    """Years past the end of the table UT1 is uncertain: about the Earth's axis, no other one."""
+
+    def spread(message: Any) -> Any:
+        return read_attitude(message, NavigationParameters()).covariance
+
+    _, _, message = star(flight, 2.0)
+    before = spread(message)
+    message.header.stamp.sec = table_end_ns() // S + 2 * 365 * 86400
+    grown = spread(message) - before
+    values, vectors = np.linalg.eigh(grown)
+    assert math.sqrt(values[2]) == pytest.approx(7.292115e-5 * 0.75, rel=0.1)
+    assert abs(values[0]) + abs(values[1]) < 1e-3 * values[2]
+    q = from_message(message.orientation)
+    axis = rotate(conjugate(q), vectors[:, 2].tolist())  # in ICRS, near to the pole
+    assert abs(axis[2]) > 0.99
 
 
 def test_parameters_change_between_messages(flight: Flight) -> None:
