@@ -41,6 +41,48 @@ def test_past_the_table_works_and_says_so() -> None:
     assert np.isfinite(earth.icrs_to_enu(late, 40.0, 10.0)).all()
 
 
+def test_says_how_much_worse_it_is_past_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table cut off at many dates: what it extrapolates to against what came."""
+    whole = earth._table()
+    day = 86_400 * 10**9
+    seen = int(np.searchsorted(whole.mjd, whole.first_prediction))
+    days = np.array([30, 365, 730, 1461])
+    errors, stated = [], np.zeros(len(days))
+    for end in range(8_000, seen - days[-1], 400):
+        cut = earth._Table(
+            *(column[: end + 1] for column in (whole.mjd, whole.x_pole, whole.y_pole)),
+            ut1_tai=whole.ut1_tai[: end + 1],
+            first_prediction=whole.mjd[end] + 1,
+        )
+        monkeypatch.setattr(earth, '_table', lambda cut=cut: cut)
+        last = earth.table_end_ns()
+        sigma = [earth.earth_orientation_error(last + int(d) * day) for d in days]
+        stated = np.array([one.ut1 for one in sigma])
+        assert [one.days_outside for one in sigma] == pytest.approx(days)
+        got = [earth.earth_orientation(last + int(d) * day) for d in days]
+        assert {one.source for one in got} == {'extrapolated'}
+        leap = [earth._leap_seconds(whole.mjd[end + d]) for d in days]
+        ut1_tai = np.array([one.ut1_utc for one in got]) - leap
+        errors.append(ut1_tai - whole.ut1_tai[end + days])
+    assert len(errors) > 20
+    rms = np.sqrt(np.mean(np.square(errors), axis=0))
+    assert (rms < stated * 1.3).all()
+    assert (rms > stated / 3).all()
+
+
+def test_error_grows_from_measured_to_predicted_to_extrapolated() -> None:
+    end = earth.table_end_ns()
+    year = 365 * 86_400 * 10**9
+    sigma = [earth.earth_orientation_error(end + n * year).ut1 for n in (-3, 0, 1, 5)]
+    assert sigma == sorted(sigma)
+    assert sigma[0] < 1e-4
+    assert 0.005 < sigma[1] < 0.03
+    assert earth.earth_orientation_error(end).days_outside == 0
+    late = earth.earth_orientation_error(end + year)
+    # a second of UT1 is 15.04 arcsec of longitude, an arcsec 30.9 m of the equator
+    assert late.longitude(60.0) == pytest.approx(late.ut1 * 15.04 * 30.9 / 2, rel=2e-3)
+
+
 def test_turns_at_the_rate_of_the_earth() -> None:
     t0 = stamp(2025, 7, 8, 19)
     a, b = earth.icrs_to_itrs(t0), earth.icrs_to_itrs(t0 + 10 * 10**9)
