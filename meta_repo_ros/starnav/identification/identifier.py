@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,8 +20,12 @@ from meta_repo_ros.starnav.types import Array, Centroids, Failure, Match
 
 FEWEST = 4  # stars for a solution
 _REACH = 3.0  # standard deviations of a focal length
-_SHARPEST = 1e-3  # relative error of angles that an unknown camera may have
+_SLACK = 1e-3  # relative error of angles that an unknown camera may have
 _COARSE = 0.25  # greatest half step of the logarithm of an unknown focal length
+_BEND, _BEND_UNKNOWN = 4e-3, 2e-3  # error of a shape by a wrong focal length that is allowed for
+_USUAL = 0.05  # sr
+_DELAY = 2  # batches before the next index is tried
+_TURNS = 1000
 _LIKELY = 0.3  # number of chance hypotheses as good from which one is doubtful
 _DOUBTFUL = 2  # doubtful hypotheses of a batch that are looked at closely
 _SAME = 0.03  # rad between two attitudes that count as one
@@ -41,6 +44,27 @@ class _Progress:
     @property
     def over(self) -> bool:
         return time.perf_counter() > self.deadline
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """One focal length at one index.
+
+    Attributes:
+        view: by this focal length.
+        focal: over the stated one.
+        half_range: of the logarithm of the focal length.
+        slack: relative error of an angle by distortion.
+        level: number of the index.
+        rank: 0 for the index that fits best.
+    """
+
+    view: View
+    focal: float
+    half_range: float
+    slack: float
+    level: int
+    rank: int
 
 
 class Identifier:
@@ -150,60 +174,57 @@ class Identifier:
 
     def _search(self, view: View, progress: _Progress) -> Fit | Match | None:
         """The first accepted fit over all focal lengths and levels, breadth first."""
-        searches = list(self._searches(view))
-        number = 0
-        while searches:
-            following = []
-            for search, focal in searches:
-                batch = search.batch(number)
+        plans = list(self._plans(view))
+        searches: dict[int, Search] = {}
+        for turn in range(_TURNS):
+            idle = True
+            for i, plan in enumerate(plans):
+                number = turn - _DELAY * plan.rank
+                if number < 0:
+                    idle = False
+                    continue
+                if i not in searches:
+                    level = self.levels.level(plan.level)
+                    searches[i] = Search(plan.view, level, plan.half_range, slack=plan.slack)
+                batch = searches[i].batch(number)
                 if batch is None:
                     continue
+                idle = False
                 progress.trials += batch.tried
                 progress.patterns += batch.patterns
-                fit = self._verified(search, view, focal, batch, progress)
-                if fit is not None:
+                fit = self._verified(searches[i], view, plan.focal, batch, progress)
+                if fit is not None or progress.over:
                     return fit
-                if progress.over:
-                    return None
-                following.append((search, focal))
-            searches = following
-            number += 1
+            if idle:
+                break
         return None
 
-    def _searches(self, view: View) -> Iterator[tuple[Search, float]]:
-        """Searches over the focal lengths that are possible, each with the fitting index."""
-        stated = view.camera
-        slack = 0.0
+    def _plans(self, view: View) -> list[_Plan]:
+        """Focal lengths that are possible, each with the indices that fit."""
         if math.isinf(view.focal_sigma):
+            stated = view.camera
             half = 0.5 * max(stated.width, stated.height) / stated.fx
             low = math.log(half / math.tan(0.5 * self.field_of_view[1]))
             high = math.log(half / math.tan(0.5 * self.field_of_view[0]))
-            slack = _SHARPEST
+            bend, slack = _BEND_UNKNOWN, _SLACK
         else:
             high = _REACH * view.focal_sigma
-            low = -high
-        corner = math.tan(view.radius)
+            low, bend, slack = -high, _BEND, 0.0
         plans = []
-        at = low
-        while True:
-            # beyond this half step the shapes near a corner change by more than their tolerance
-            bend = (corner / math.exp(at)) ** 2
-            half_step = min(_COARSE, max(0.004, 2e-3 / bend), 0.5 * max(high - low, 0.0))
-            if high - low <= 2.0 * max(0.05, half_step):
-                half_step = 0.5 * (high - low)
-            middle = min(at + half_step, high)
-            focal = math.exp(middle)
+        edge = low
+        while edge < high or not plans:
+            # beyond this step shapes near a corner change by more than is allowed for
+            corner = math.tan(view.radius) / math.exp(edge)
+            step = min(_COARSE, max(0.004, bend / corner**2), 0.5 * (high - edge))
+            focal = math.exp(edge + step)
             scaled = view.rescaled(focal)
-            plans.append((scaled, half_step, focal))
-            at = middle + half_step
-            if at >= high - 1e-9:
-                break
-        # most cameras for stars have about 15 degrees
-        plans.sort(key=lambda plan: abs(math.log(plan[0].extent / 0.05)))
-        for scaled, half_step, focal in plans:
-            for number in self.levels.order(scaled.extent):
-                level = self.levels.level(number)
-                yield Search(scaled, level, half_step, slack=slack), focal
+            plans += [
+                _Plan(scaled, focal, step, slack, level, rank)
+                for rank, level in enumerate(self.levels.order(scaled.extent))
+            ]
+            edge += 2.0 * step + 1e-9
+        # most cameras for stars have some 15 degrees
+        return sorted(plans, key=lambda plan: abs(math.log(plan.view.extent / _USUAL)))
 
     def _verified(
         self, search: Search, view: View, focal: float, batch: Hypotheses, progress: _Progress
@@ -215,12 +236,13 @@ class Identifier:
         tolerance = 1.5 * search.level.map.radius
         accepted, most = None, 0
         rest = _DOUBTFUL
+        least = verifier.least(self.false_alarm_probability)
         for rotation, scale, votes, surprise in zip(
             batch.rotation, batch.scale, batch.votes, batch.surprise, strict=True
         ):
             if surprise > _LIKELY:
                 rest -= 1
-            if votes < 1 or rest < 0 or progress.over:
+            if votes < least or rest < 0 or progress.over:
                 break
             if accepted is not None and (
                 2 * votes < most or _angle(accepted.rotation, rotation) < _SAME

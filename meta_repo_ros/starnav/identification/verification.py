@@ -102,6 +102,15 @@ class Verifier:
         self.view, self.sky = view, sky
         self.most = 3 * len(view) + 20 if most_stars is None else most_stars
 
+    def least(self, accept: float) -> int:
+        """Fewest matches beyond the sample by which the sharpest of matches can be accepted."""
+        others = len(self.view) - SAMPLE
+        # as many stars as centroids, and all of them within one standard deviation
+        chance = math.pi * len(self.view) * float(np.median(self.view.area)) / self.view.extent
+        k = np.arange(1, others + 1)
+        tail = betainc(k, others - k + 1, min(chance, 1.0)) * others
+        return int(k[np.argmax(tail <= accept)]) if (tail <= accept).any() else others + 1
+
     def stars(self, fit: Fit, margin: float) -> tuple[Ints, Array]:
         """Stars in the image and their places in the plane of the view."""
         view = self.view
