@@ -70,8 +70,8 @@ class Background:
         wide = cv2.resize(grid, (columns, grid.shape[0]), interpolation=cv2.INTER_LINEAR)
         if columns < width:
             wide = np.pad(wide, ((0, 0), (0, width - columns)), mode='edge')
-        centre = np.arange(0, height, step) + (step - 1) / 2.0
-        i0, i1, f = self._between(centre, 0)
+        centre = np.arange(0.0, height, step) + (step - 1) / 2.0
+        i0, i1, f = self._between(np.asarray(centre, np.float64), 0)
         weight = f.astype(np.float32)[:, None]
         result: Float32 = wide[i1] - wide[i0]
         result *= weight

@@ -8,6 +8,7 @@ the number of bright pixels and not the size of the image.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,9 +89,10 @@ def label(index: Ints, width: int) -> tuple[int, Ints]:
 def measure(
     index: Ints,
     width: int,
-    value: NDArray[np.integer],
-    level: NDArray[np.floating],
-    threshold: NDArray[np.floating],
+    value: NDArray[Any],
+    *,
+    level: NDArray[Any],
+    threshold: NDArray[Any],
     saturation: float,
 ) -> Blobs:
     """Blobs of pixels above a threshold, brightest peak first.
@@ -114,7 +116,7 @@ def measure(
     excess = np.maximum(value - level, 1e-6)
 
     def total(weight: Array | None = None) -> Array:
-        return np.bincount(labels, weight, count)
+        return np.asarray(np.bincount(labels, weight, count), float)
 
     area, flux = total(), total(excess)
     mu, mv = total(excess * u) / flux, total(excess * v) / flux

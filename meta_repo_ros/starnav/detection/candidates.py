@@ -65,4 +65,6 @@ def blobs_of(
     value: NDArray[np.integer] = image.reshape(-1)[index]
     v, u = np.divmod(index, image.shape[1])
     level, noise = background.at(u.astype(float), v.astype(float))
-    return measure(index, image.shape[1], value, level, sigma * noise, saturation)
+    return measure(
+        index, image.shape[1], value, level=level, threshold=sigma * noise, saturation=saturation
+    )

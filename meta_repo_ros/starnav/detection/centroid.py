@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Windowed centroids with covariance, all stars at once.
 
-The centroid solves ``sum w(x - c) (x - c) I(x) = 0`` with a Gaussian weight w of the width of a star
-image, by the iteration of SExtractor's XWIN_IMAGE (Bertin). For a Gaussian star in white noise that
-is the maximum-likelihood position. The covariance is that of this estimating equation:
+The centroid solves ``sum w(x - c) (x - c) I(x) = 0`` with a Gaussian weight w of the width of a
+star image, by the iteration of SExtractor's XWIN_IMAGE (Bertin). For a Gaussian star in white noise
+that is the maximum-likelihood position. The covariance is that of this estimating equation:
 ``D^-1 N D^-T`` with ``N = sum w^2 (x-c)(x-c)^T var(I)`` and D its derivative.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,7 +83,14 @@ def window(image: Image, centre: Array, half: int) -> tuple[Float32, NDArray[np.
     return pixels.astype(np.float32), middle - half
 
 
-def cut(image: Image, centre: Array, sigma: float, noise: Array | None = None) -> Cutouts:
+def cut(
+    image: Image,
+    centre: Array,
+    sigma: float,
+    noise: Array | None = None,
+    *,
+    rough: float = math.inf,
+) -> Cutouts:
     """Windows with a plane through their rim taken away.
 
     Args:
@@ -90,6 +98,7 @@ def cut(image: Image, centre: Array, sigma: float, noise: Array | None = None) -
         centre: (n, 2) u, v.
         sigma: of a star image, pixels.
         noise: (n,) known noise; None measures it in the rim.
+        rough: where the rim is noisier than the known noise by that factor, the rim counts.
     """
     inner = max(3, round(3.2 * sigma + 0.5))
     half = inner + max(2, round(1.2 * sigma))
@@ -118,7 +127,10 @@ def cut(image: Image, centre: Array, sigma: float, noise: Array | None = None) -
     rest = (deviation - mean[:, None] - slope_x[:, None] * dx - slope_y[:, None] * dy) * keep
     measured = np.sqrt((rest * rest).sum(axis=1) / np.maximum(count - 3, 1)) * 1.0136
     own = np.maximum(measured, 0.29)
-    sigma_pixel = own if noise is None else np.maximum(noise, 0.29)
+    sigma_pixel = own
+    if noise is not None:
+        known = np.maximum(noise, 0.29)
+        sigma_pixel = np.where(own > rough * known, own, known)
     pixels -= level[:, None, None]
     pixels -= slope_x[:, None, None] * x[None, None, :] + slope_y[:, None, None] * x[None, :, None]
     return Cutouts(
@@ -134,6 +146,7 @@ def centroid(
     counts_per_electron: float,
     *,
     reach: float = 3.0,
+    iterations: int = ITERATIONS,
 ) -> Measured:
     """Windowed centroids.
 
@@ -142,6 +155,7 @@ def centroid(
         start: (n, 2) u, v, where to begin.
         sigma: of the weight (n,) or for all, pixels.
         counts_per_electron: photon variance of a pixel over its counts above the background.
+        iterations: at most.
         reach: a centroid that walks farther than so many sigma has not converged.
     """
     n, k = cutouts.pixels.shape[:2]
@@ -151,7 +165,7 @@ def centroid(
     local = np.asarray(start, float) - cutouts.corner
     axis = np.arange(k, dtype=float)
     first = local.copy()
-    for _ in range(ITERATIONS):
+    for _ in range(iterations):
         dx, dy = axis - local[:, :1], axis - local[:, 1:]
         wx, wy = np.exp(-dx * dx * inverse[:, None]), np.exp(-dy * dy * inverse[:, None])
         # rows summed over u with and without dx, then over v
@@ -182,13 +196,19 @@ def centroid(
     flux = amplitude * 2.0 * squared
     snr = total / (cutouts.noise * np.sqrt(norm))
     covariance, photon = _covariance(
-        cutouts, pixels, (wx, wy, dx, dy), moments, total, width, counts_per_electron
+        cutouts,
+        pixels,
+        (wx, wy, dx, dy),
+        moments=moments,
+        total=total,
+        width=width,
+        counts_per_electron=counts_per_electron,
     )
     flux_sigma = np.sqrt(cutouts.noise**2 * norm + photon) / norm * 2.0 * squared
     moved = np.hypot(*(local - first).T)
     inside = ((local > 0.0) & (local < k - 1.0)).all(axis=1)
     return Measured(
-        position=local + cutouts.corner,
+        position=np.asarray(local + cutouts.corner, float),
         covariance=covariance,
         flux=flux,
         snr=snr,
@@ -202,6 +222,7 @@ def _covariance(
     cutouts: Cutouts,
     pixels: Array,
     weights: tuple[Array, Array, Array, Array],
+    *,
     moments: Array,
     total: Array,
     width: Array,

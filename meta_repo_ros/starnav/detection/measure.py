@@ -8,25 +8,22 @@ more than false alarms are allowed to, and if no test of :mod:`.artefacts` calls
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
+from meta_repo_ros.starnav.detection import artefacts
 from meta_repo_ros.starnav.detection.background import Background
-from meta_repo_ros.starnav.detection.blobs import Blobs
-from meta_repo_ros.starnav.detection.centroid import (
-    FWHM,
-    LEAST_SIGMA,
-    centroid,
-    cut,
-    star_sigma,
-)
+from meta_repo_ros.starnav.detection.centroid import Cutouts, Measured, centroid, cut
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
+from meta_repo_ros.starnav.detection.survey import Survey
 from meta_repo_ros.starnav.image import Image
-from meta_repo_ros.starnav.types import Array, Centroids
+from meta_repo_ros.starnav.types import Array, Bools, Centroids, Ints
 
-FIRST_SIGMA = 1.2  # pixels, where no star is bright enough to tell
-STARS_FOR_WIDTH = 40
+ROUGH_TILE = 1.4  # a rim that much noisier than its tile has structure of its own
+EDGE = 1.5  # star images nearer to the edge than so many sigma are cut
+FEW = 4  # stars that an identification needs
+BLACK = 0.05  # of the scale
 
 
 def least_snr(pixels: float, sigma: float, false_per_image: float) -> float:
@@ -49,28 +46,6 @@ def least_snr(pixels: float, sigma: float, false_per_image: float) -> float:
     return max(t, 3.0)
 
 
-def blob_sigma(blobs: Blobs, least: int = 3) -> float:
-    """Standard deviation of star images from the areas of blobs, NaN where none tells.
-
-    A Gaussian of peak p is above t over an area of 2 pi sigma^2 ln(p / t).
-    """
-    ratio = blobs.peak / blobs.threshold
-    good = (ratio > 1.5) & (blobs.saturated == 0) & (blobs.area >= least)
-    if not good.any():
-        return math.nan
-    chosen = np.flatnonzero(good)[:STARS_FOR_WIDTH]
-    squared = blobs.area[chosen] / (2.0 * math.pi * np.log(ratio[chosen]))
-    return float(np.sqrt(np.median(squared)))
-
-
-def photon_counts(background: Background, parameters: DetectionParameters) -> float:
-    """Photon variance of a pixel over its counts: the inverse of the gain in electrons."""
-    if parameters.electrons_per_count > 0.0:
-        return 1.0 / parameters.electrons_per_count
-    level = background.median_level
-    return background.median_noise**2 / level if level > 0.0 else 0.0
-
-
 def empty(image: Image, background: Background | None, problem: str = '') -> Centroids:
     """No stars."""
     return Centroids(
@@ -87,88 +62,174 @@ def empty(image: Image, background: Background | None, problem: str = '') -> Cen
     )
 
 
-def stars(
-    image: Image,
-    background: Background,
-    position: Array,
-    parameters: DetectionParameters,
-    *,
-    sigma: float = math.nan,
-    saturation: float = math.inf,
-    rejected: Mapping[str, int] | None = None,
-) -> Centroids:
-    """Measure candidates and keep the stars.
+def stars(look: Survey, parameters: DetectionParameters, more: Array | None = None) -> Centroids:
+    """Measure the candidates of a survey, and more that a method found, and keep the stars.
 
     Args:
-        image: uint8 or uint16.
-        background: of that image.
-        position: (n, 2) u, v of candidates, within a pixel or two.
+        look: of the image.
         parameters: what counts as a star.
-        sigma: first guess of a star image's standard deviation, pixels.
-        saturation: counts at which a pixel is saturated.
-        rejected: blobs refused before, by reason.
+        more: (n, 2) u, v of further candidates, best first, within a pixel or two; those already
+            in the survey may be among them.
     """
-    reasons = dict(rejected or {})
+    if look.problem:
+        return empty(look.image, look.background, look.problem)
+    reasons = dict(look.rejected)
+    position, saturated, radius = look.position, look.saturated > 0, np.sqrt(look.area / np.pi)
+    if more is not None and len(more):
+        on, within = look.regions.contain(more)
+        more = more[~on & ~within]
+        position = np.concatenate([position, more])
+        saturated = np.concatenate([saturated, np.zeros(len(more), bool)])
+        radius = np.concatenate([radius, np.zeros(len(more))])
+    first = apart(position, max(look.sigma, 1.0))
+    position, saturated, radius = position[first], saturated[first], radius[first]
+    rough = _Rough(position, saturated, radius)
+    least = least_snr(look.image.size, look.sigma, parameters.false_per_image)
+    result = judge(look, parameters, rough, least, reasons)
+    return result if len(result) >= FEW else _why_few(look, result)
+
+
+def judge(
+    look: Survey,
+    parameters: DetectionParameters,
+    rough: _Rough,
+    least: float,
+    reasons: dict[str, int],
+) -> Centroids:
+    """Measure candidates, drop what is no star, sort by brightness."""
+    image, background, sigma = look.image, look.background, look.sigma
+    position = rough.position
     if not len(position):
-        return empty(image, background)
-    photon = photon_counts(background, parameters)
-    width = _width(image, position, parameters, sigma, photon)
-    noise = background.at(position[:, 0], position[:, 1])[1].astype(float)
-    cutouts = cut(image, position, width, noise)
-    found = centroid(cutouts, position, width, photon)
-    least = least_snr(image.size, width, parameters.false_per_image)
-    keep = found.converged & (found.snr >= least)
-    reasons['faint'] = int((~keep).sum())
+        result = empty(image, background)
+        result.rejected.update(_counted(reasons))  # type: ignore[attr-defined]
+        return result
+    cutouts, found = _fit(look, rough)
+    inside = _inside(found.position, image, EDGE * sigma)
+    keep = found.converged & (found.snr >= least) & inside
+    reasons['edge'] = int((found.converged & ~inside).sum())
+    reasons['faint'] = int((~keep).sum()) - reasons['edge']
+    if parameters.reject_artefacts:
+        for reason, verdict in artefacts.shapes(cutouts, found, sigma, rough.saturated).items():
+            reasons[reason] = reasons.get(reason, 0) + int((verdict & keep).sum())
+            keep &= ~verdict
+        chosen = np.flatnonzero(keep & ~rough.saturated)
+        lined = artefacts.on_rays(
+            image,
+            found.position[chosen],
+            found.flux[chosen] / (2.0 * np.pi * sigma**2),
+            cutouts.noise[chosen],
+            sigma,
+        )
+        reasons['streak'] = reasons.get('streak', 0) + int(lined.sum())
+        keep[chosen[lined]] = False
     chosen = np.flatnonzero(keep)
     chosen = chosen[np.argsort(-found.flux[chosen], kind='stable')]
-    chosen = chosen[_apart(found.position[chosen], max(1.5 * width, 1.0))]
-    chosen = chosen[: parameters.max_stars]
+    chosen = chosen[apart(found.position[chosen], max(1.5 * sigma, 1.0))][: parameters.max_stars]
     covariance = found.covariance[chosen] + np.eye(2) * parameters.centroid_floor**2
-    peak = (cutouts.pixels[chosen] + cutouts.level[chosen, None, None]).max(axis=(1, 2))
+    covariance += _pulled(found.position[chosen], found.flux[chosen], sigma)
     return Centroids(
         position=found.position[chosen],
         covariance=covariance,
         flux=found.flux[chosen],
         snr=(found.flux / found.flux_sigma)[chosen],
-        saturated=peak >= saturation,
+        saturated=rough.saturated[chosen],
         width=image.shape[1],
         height=image.shape[0],
         background=background.median_level,
         noise=background.median_noise,
-        rejected={reason: count for reason, count in reasons.items() if count},
+        rejected=_counted(reasons),
     )
 
 
-def _width(
-    image: Image, position: Array, parameters: DetectionParameters, sigma: float, photon: float
-) -> float:
-    """Standard deviation of a star image: as configured, or the median of the brightest."""
-    if parameters.psf_fwhm > 0.0:
-        return max(parameters.psf_fwhm / FWHM, LEAST_SIGMA)
-    guess = FIRST_SIGMA if math.isnan(sigma) else float(np.clip(sigma, 0.6, 10.0))
-    first = position[:STARS_FOR_WIDTH]
-    for _ in range(3):
-        cutouts = cut(image, first, guess)
-        found = centroid(cutouts, first, guess, photon)
-        good = found.converged & (found.snr > 8.0)
-        if not good.any():
-            break
-        guess = float(np.clip(np.median(star_sigma(found.moments[good], guess)), LEAST_SIGMA, 12.0))
-    return guess
+@dataclass(frozen=True)
+class _Rough:
+    """Candidates: position (n, 2), whether saturated (n,), radius of the bright part (n,)."""
+
+    position: Array
+    saturated: Bools
+    radius: Array
 
 
-def _apart(position: Array, distance: float) -> np.ndarray:
-    """Indices of positions that are not near an earlier (brighter) one."""
-    if len(position) < 2:
-        return np.arange(len(position))
+def _fit(look: Survey, rough: _Rough) -> tuple[Cutouts, Measured]:
+    """Centroids of all candidates; saturated ones by a weight as wide as their bright part."""
+    tile_noise = look.background.at(rough.position[:, 0], rough.position[:, 1])[1].astype(float)
+    cutouts = cut(look.image, rough.position, look.sigma, tile_noise, rough=ROUGH_TILE)
+    found = centroid(cutouts, rough.position, look.sigma, look.photon)
+    wide = np.flatnonzero(rough.saturated & (rough.radius > 1.5 * look.sigma))
+    for star in wide:
+        width = float(min(max(look.sigma, 0.6 * rough.radius[star]), 12.0))
+        one = rough.position[star : star + 1]
+        window = cut(look.image, one, width, tile_noise[star : star + 1])
+        again = centroid(window, one, width, look.photon)
+        if again.converged[0]:
+            for name in ('position', 'covariance', 'flux', 'snr', 'flux_sigma'):
+                getattr(found, name)[star] = getattr(again, name)[0]
+            found.converged[star] = True
+    # The lost peak hides how far the light leans: a tenth of the bright part is not known.
+    lost = (0.05 * rough.radius[rough.saturated]) ** 2
+    found.covariance[rough.saturated] += lost[:, None, None] * np.eye(2)
+    return cutouts, found
+
+
+def _why_few(look: Survey, result: Centroids) -> Centroids:
+    """An image with hardly a star: what kind of image it is."""
+    level = look.background.median_level / look.saturation
+    problem = ''
+    if level > artefacts.DAYLIGHT:
+        problem = 'daylight'
+    elif not len(result) and not len(look.position) and level < BLACK and not result.rejected:
+        problem = 'black'
+    if not problem:
+        return result
+    return Centroids(
+        result.position, result.covariance, result.flux, result.snr, result.saturated,
+        result.width, result.height, result.background, result.noise, result.rejected, problem,
+    )  # fmt: skip
+
+
+def _inside(position: Array, image: Image, margin: float) -> Bools:
+    limit = np.array([image.shape[1], image.shape[0]]) - 1.0 - margin
+    return np.asarray(((position >= margin) & (position <= limit)).all(axis=1))
+
+
+def _counted(reasons: dict[str, int]) -> dict[str, int]:
+    return {reason: count for reason, count in reasons.items() if count}
+
+
+def _near(position: Array, distance: float) -> tuple[Ints, Ints]:
+    """Pairs of indices of positions nearer than ``distance`` to each other, the lesser first."""
     order = np.argsort(position[:, 0], kind='stable')
     x = position[order, 0]
-    keep = np.ones(len(position), bool)
+    first, second = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for shift in range(1, len(position)):
         close = x[shift:] - x[:-shift] < distance
         if not close.any():
             break
         a, b = order[:-shift][close], order[shift:][close]
         near = np.hypot(*(position[a] - position[b]).T) < distance
-        keep[np.maximum(a, b)[near]] = False
+        first.append(np.minimum(a, b)[near])
+        second.append(np.maximum(a, b)[near])
+    return np.concatenate(first), np.concatenate(second)
+
+
+def apart(position: Array, distance: float) -> Ints:
+    """Indices of positions that are not near an earlier one."""
+    keep = np.ones(len(position), bool)
+    keep[_near(position, distance)[1]] = False
     return np.flatnonzero(keep)
+
+
+def _pulled(position: Array, flux: Array, sigma: float) -> Array:
+    """Covariance (n, 2, 2) for the pull of near neighbours on a windowed centroid.
+
+    Through the weight of one star, the other's light at distance d counts exp(-d^2 / 4 sigma^2)
+    at half the distance.
+    """
+    result = np.zeros((len(position), 2, 2))
+    for a, b in zip(*_near(position, 8.0 * sigma), strict=True):
+        offset = position[b] - position[a]
+        reach = math.exp(-float(offset @ offset) / (4.0 * sigma**2))
+        outer = np.outer(offset, offset) * reach**2
+        result[a] += outer * (flux[b] / flux[a]) ** 2
+        result[b] += outer * (flux[a] / flux[b]) ** 2
+    return result

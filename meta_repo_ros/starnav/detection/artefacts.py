@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is bright and no star: streaks, extended objects, hot pixels, traces of particles.
+
+Blobs are judged by area and second moments; candidates by their shape within the window of a star,
+against the noise of that shape, and by rays: light that goes on along a line beyond the star image
+on both sides is a streak, however faint its pieces are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from meta_repo_ros.starnav.detection.background import Background
+from meta_repo_ros.starnav.detection.blobs import Blobs
+from meta_repo_ros.starnav.detection.centroid import FWHM, Cutouts, Measured, window
+from meta_repo_ros.starnav.detection.parameters import DetectionParameters
+from meta_repo_ros.starnav.image import Image
+from meta_repo_ros.starnav.types import Array, Bools, Ints
+
+DAYLIGHT = 0.2  # share of the scale that a night sky hardly reaches
+ANGLES = 48  # of rays, over half a turn
+RAY = 24  # reach of a ray beyond the star image, pixels
+RAY_SIGNIFICANCE = 5.5
+RAY_SHARE = 0.3  # of the candidate's own brightness
+SHAPE_SIGNIFICANCE = 4.0
+HOT = 0.62  # share of the star filter's gain over the brightest pixel that a star has at least
+
+
+@dataclass(frozen=True)
+class Regions:
+    """Parts of the image in which candidates are not taken.
+
+    Attributes:
+        segments: (n, 5) u, v of both ends and half width, pixels.
+        discs: (n, 3) u, v, radius, pixels.
+    """
+
+    segments: Array = field(default_factory=lambda: np.zeros((0, 5)))
+    discs: Array = field(default_factory=lambda: np.zeros((0, 3)))
+
+    def contain(self, position: Array) -> tuple[Bools, Bools]:
+        """Which positions (n, 2) are on a segment, and which in a disc."""
+        on = np.zeros(len(position), bool)
+        for u0, v0, u1, v1, half in self.segments:
+            along = np.array([u1 - u0, v1 - v0])
+            length2 = max(float(along @ along), 1e-9)
+            offset = position - (u0, v0)
+            place = np.clip(offset @ along / length2, 0.0, 1.0)
+            on |= np.hypot(*(offset - place[:, None] * along).T) <= half
+        within = np.zeros(len(position), bool)
+        for u, v, radius in self.discs:
+            within |= np.hypot(position[:, 0] - u, position[:, 1] - v) <= radius
+        return on, within
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Blobs after sorting.
+
+    Attributes:
+        position: (n, 2) u, v of star candidates.
+        blob: (n,) index of the blob of each; a pair of stars names its blob twice.
+        regions: of streaks and extended objects.
+        rejected: blobs by reason.
+    """
+
+    position: Array
+    blob: Ints
+    regions: Regions
+    rejected: Mapping[str, int]
+
+
+def sort_blobs(
+    image: Image,
+    background: Background,
+    blobs: Blobs,
+    sigma: float,
+    parameters: DetectionParameters,
+) -> Sorted:
+    """Sort blobs into star candidates, streaks and extended objects.
+
+    Args:
+        image: uint8 or uint16.
+        background: of it.
+        blobs: connected pixels above the threshold.
+        sigma: of a star image, pixels.
+        parameters: what counts as a star.
+    """
+    long, short, angle = blobs.axes()
+    saturated = blobs.saturated > 0
+    ratio = np.maximum(blobs.peak / blobs.threshold, 1.0)
+    expected = 2.0 * np.pi * sigma**2 * (np.log(ratio) + 1.0)
+    fwhm = FWHM * sigma
+    # Pixels that leak along a column or row belong to a saturated star.
+    axis_angle = np.abs((angle + np.pi / 4.0) % (np.pi / 2.0) - np.pi / 4.0)
+    bloom = saturated & (axis_angle < 0.06) & (blobs.saturated >= 4)
+    elongated = (long > parameters.max_elongation * np.maximum(short, 0.5 * sigma)) & (
+        long > 1.5 * sigma
+    )
+    elongated &= (blobs.area >= 6) & ~bloom
+    core = np.sqrt(blobs.saturated / np.pi)
+    large = blobs.area > 4.0 * expected + 12.0
+    extended = np.where(saturated, core > 3.0 * fwhm, large) & ~elongated & ~bloom
+    pairs, ends = _pairs(image, background, blobs, (long, short, angle), sigma)
+    pair = np.zeros(len(blobs), bool)
+    pair[pairs] = elongated[pairs] & (long[pairs] < 4.0 * fwhm)
+    streak = elongated & ~pair
+    segments = _segments(blobs, streak, (long, angle), sigma)
+    discs = _discs(blobs, extended, sigma)
+    single = ~streak & ~extended & ~pair
+    chosen = np.flatnonzero(single)
+    double = np.flatnonzero(pair[pairs])
+    position = np.concatenate([blobs.position[chosen], ends[double].reshape(-1, 2)])
+    owner = np.concatenate([chosen, np.repeat(pairs[double], 2)])
+    order = np.argsort(owner, kind='stable')
+    position, owner = position[order], owner[order]
+    regions = Regions(segments, discs)
+    on, within = regions.contain(position)
+    rejected = {
+        'streak': int(streak.sum()) + int(on.sum()),
+        'extended': int(extended.sum()) + int((within & ~on).sum()),
+    }
+    keep = ~on & ~within
+    return Sorted(position[keep], owner[keep], regions, rejected)
+
+
+def _pairs(
+    image: Image,
+    background: Background,
+    blobs: Blobs,
+    axes: tuple[Array, Array, Array],
+    sigma: float,
+) -> tuple[Ints, Array]:
+    """Elongated blobs that are two stars: the light dips between its two halves.
+
+    Returns:
+        Indices of these blobs (m,), and the two positions of each (m, 2, 2).
+    """
+    long, short, angle = axes
+    some = np.flatnonzero((long > 1.3 * short) & (long > 1.3 * sigma) & (blobs.area >= 6))
+    if not len(some):
+        return some, np.zeros((0, 2, 2))
+    half = np.sqrt(np.maximum(long[some] ** 2 - short[some] ** 2, 0.0))
+    direction = np.stack([np.cos(angle[some]), np.sin(angle[some])], axis=1)
+    # Light along the long axis, from end to end, averaged over three pixels.
+    reach = np.linspace(-1.8, 1.8, 25)
+    points = blobs.position[some, None] + (half[:, None] * reach)[:, :, None] * direction[:, None]
+    u = np.clip(np.rint(points[:, :, 0]), 1, image.shape[1] - 2).astype(np.int64)
+    v = np.clip(np.rint(points[:, :, 1]), 1, image.shape[0] - 2).astype(np.int64)
+    light = np.zeros(u.shape)
+    for dv in (-1, 0, 1):
+        for du in (-1, 0, 1):
+            light += image[v + dv, u + du]
+    level, noise = background.at(blobs.position[some, 0], blobs.position[some, 1])
+    light = light / 9.0 - level[:, None]
+    left, right = light[:, :12].argmax(axis=1), 13 + light[:, 13:].argmax(axis=1)
+    row = np.arange(len(some))
+    lesser = np.minimum(light[row, left], light[row, right])
+    between = np.array(
+        [light[i, a : b + 1].min() for i, (a, b) in enumerate(zip(left, right, strict=True))]
+    )
+    dip = lesser - between
+    real = (dip > 0.2 * lesser) & (dip > 1.5 * noise)
+    ends = np.stack([points[row, left], points[row, right]], axis=1)
+    return some[real], ends[real]
+
+
+def _segments(blobs: Blobs, streak: Bools, axes: tuple[Array, Array], sigma: float) -> Array:
+    """The lines of streaks, longer than the blobs, for the pieces that lie on them."""
+    which = np.flatnonzero(streak)
+    long, angle = axes[0][which], axes[1][which]
+    # A line of even light has a standard deviation of its length over sqrt(12).
+    reach = np.sqrt(3.0) * long * 1.5 + 10.0
+    direction = np.stack([np.cos(angle), np.sin(angle)], axis=1) * reach[:, None]
+    middle = blobs.position[which]
+    half = np.full((len(which), 1), 3.0 * sigma + 1.0)
+    return np.concatenate([middle - direction, middle + direction, half], axis=1)
+
+
+def _discs(blobs: Blobs, extended: Bools, sigma: float) -> Array:
+    """Circles about extended objects."""
+    which = np.flatnonzero(extended)
+    radius = np.sqrt(2.0 * np.maximum(blobs.moments[which][:, 0], blobs.moments[which][:, 2]))
+    return np.concatenate([blobs.position[which], (1.2 * radius + 3.0 * sigma)[:, None]], axis=1)
+
+
+def shapes(cutouts: Cutouts, found: Measured, sigma: float, saturated: Bools) -> dict[str, Bools]:
+    """Which candidates do not have the shape of a star.
+
+    Args:
+        cutouts: windows of the candidates.
+        found: their centroids, with a weight of ``sigma``.
+        sigma: of a star image, pixels.
+        saturated: (n,) candidates whose shape tells nothing.
+
+    Returns:
+        By reason, whether each candidate (n,) is that.
+    """
+    gain = np.sqrt(np.pi) * sigma  # of the star filter over one pixel, for a star
+    peak = cutouts.pixels.max(axis=(1, 2)) / cutouts.noise
+    hot = (peak - 2.0) * HOT * gain > found.snr
+    if gain < 1.3:  # star images of a single pixel: no test can tell
+        hot[:] = False
+    half = sigma**2 / 2.0
+    uu, uv, vv = found.moments.T / half
+    spread = 1.0 / np.maximum(found.snr, 1e-3)
+    e1, e2 = (uu - vv) / 2.0, uv
+    bright = (found.snr > 12.0) & ~hot & ~saturated
+    if bright.sum() >= 5:
+        # All stars drawn out alike by rotation during the exposure are stars.
+        e1, e2 = e1 - np.median(e1[bright]), e2 - np.median(e2[bright])
+    ellipticity = np.hypot(e1, e2)
+    limit = 0.22 + SHAPE_SIGNIFICANCE * spread
+    long = (ellipticity > limit) & ~hot & ~saturated
+    size = (uu + vv) / 2.0
+    wide = (size > 1.45 + SHAPE_SIGNIFICANCE * spread) & ~long & ~hot & ~saturated
+    sharp = (size < 0.5 - SHAPE_SIGNIFICANCE * spread) & ~hot & ~saturated
+    return {'hot pixel': (hot & ~saturated) | sharp, 'streak': long, 'extended': wide}
+
+
+def on_rays(image: Image, position: Array, amplitude: Array, noise: Array, sigma: float) -> Bools:
+    """Which candidates lie on a line of light.
+
+    Args:
+        image: uint8 or uint16.
+        position: (n, 2) u, v.
+        amplitude: (n,) height of the star, counts.
+        noise: (n,) standard deviation of a background pixel, counts.
+        sigma: of a star image, pixels.
+    """
+    if not len(position):
+        return np.zeros(0, bool)
+    start = 3.5 * sigma + 1.0
+    half = int(np.ceil(start + RAY)) + 1
+    pixels, corner = window(image, position, half)
+    n, k = pixels.shape[:2]
+    tall = cv2.blur(pixels.reshape(n * k, k), (3, 3))
+    smooth = tall.reshape(n, k * k)
+    theta = np.arange(ANGLES) * np.pi / ANGLES
+    radius = start + np.arange(RAY)
+    radius = np.concatenate([-radius[::-1], radius])
+    local = position - corner
+    u = np.rint(local[:, 0, None, None] + np.cos(theta)[:, None] * radius).astype(np.int64)
+    v = np.rint(local[:, 1, None, None] + np.sin(theta)[:, None] * radius).astype(np.int64)
+    flat = np.clip(v, 0, k - 1) * k + np.clip(u, 0, k - 1)
+    light = np.take_along_axis(smooth, flat.reshape(n, -1), axis=1).reshape(n, ANGLES, -1)
+    # Halo, moon glow: what is the same all round at each distance, counted on both sides.
+    both = (light[:, :, RAY:] + light[:, :, RAY - 1 :: -1]) / 2.0
+    both = both - np.median(both, axis=1, keepdims=True)
+    sample = noise[:, None, None] / 3.0 / np.sqrt(2.0)
+    mean = np.clip(both, -4.0 * sample, 4.0 * sample).mean(axis=2)
+    full = np.median(both, axis=2)
+    # A curved background varies slowly with the angle.
+    for wave in (2.0, 4.0):
+        c, s = np.cos(wave * theta), np.sin(wave * theta)
+        mean -= ((mean @ c)[:, None] * c + (mean @ s)[:, None] * s) * (2.0 / ANGLES)
+    spread = 1.4826 * np.median(np.abs(mean), axis=1)
+    # Neighbouring samples share pixels: a ray of R samples has about 3 R independent pixels.
+    theory = noise / np.sqrt(2.0 * 3.0 * RAY)
+    best = mean.argmax(axis=1)
+    row = np.arange(n)
+    strong = mean[row, best] > RAY_SIGNIFICANCE * np.maximum(spread, theory)
+    light_share = np.maximum(full[row, best], mean[row, best]) / np.maximum(amplitude, 1e-9)
+    return np.asarray(strong & (light_share > RAY_SHARE * 0.6))

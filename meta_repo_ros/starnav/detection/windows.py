@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stars in windows around predicted places: the rest of the image is not touched."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from meta_repo_ros.starnav.detection import artefacts
+from meta_repo_ros.starnav.detection.background import QUANTISATION
+from meta_repo_ros.starnav.detection.centroid import (
+    FWHM,
+    LEAST_SIGMA,
+    Float32,
+    centroid,
+    cut,
+    star_sigma,
+    window,
+)
+from meta_repo_ros.starnav.detection.measure import apart, least_snr
+from meta_repo_ros.starnav.detection.parameters import DetectionParameters
+from meta_repo_ros.starnav.detection.survey import FIRST_SIGMA
+from meta_repo_ros.starnav.image import Image, check, full_scale
+from meta_repo_ros.starnav.types import Array, Bools, Centroids
+
+
+def track(image: Image, windows: Array, parameters: DetectionParameters) -> Centroids:
+    """At most one star in each window.
+
+    Args:
+        image: uint8 or uint16.
+        windows: (n, 2) u, v; those outside of the image or not finite are passed over.
+        parameters: what counts as a star.
+
+    Raises:
+        ImageError: not a gray image of 8 or 16 bits, or too small.
+    """
+    image = check(image)
+    if not image.flags.c_contiguous:
+        image = image.copy()
+    half = min(parameters.window_half, (min(image.shape) - 1) // 2)
+    centre = np.asarray(windows, float).reshape(-1, 2)
+    size = np.array([image.shape[1], image.shape[0]])
+    with np.errstate(invalid='ignore'):
+        centre = centre[((centre > -half) & (centre < size - 1 + half)).all(axis=1)]
+    centre = np.clip(centre, half, size - 1 - half)
+    pixels, corner = window(image, centre, half)
+    n, k = pixels.shape[:2]
+    flat = pixels.reshape(n, -1)
+    level, noise = _background(flat)
+    saturation = parameters.saturation or (
+        255.0 if image.dtype == np.uint8 else float(full_scale(image[:1], _top(flat)))
+    )
+    # Sum of 3 x 3: the peak of a star, not a pixel of noise.
+    smooth = _smooth(pixels)
+    place = smooth.reshape(n, -1).argmax(axis=1)
+    row, column = np.divmod(place, k - 2)
+    start = np.stack([column, row], axis=1) + 1.0 + corner
+    photon = 1.0 / parameters.electrons_per_count if parameters.electrons_per_count > 0.0 else 0.0
+    middle = float(np.median(level)) if n else np.nan
+    if not photon and middle > 0.0:
+        photon = float(np.median(noise)) ** 2 / middle
+    sigma = _sigma(image, start, noise, photon, parameters)
+    cutouts = cut(image, start, sigma, noise)
+    found = centroid(cutouts, start, sigma, photon)
+    least = least_snr(n * k * k, sigma, parameters.false_per_image)
+    limit = size - 1.0 - 1.5 * sigma
+    inside = ((found.position >= 1.5 * sigma) & (found.position <= limit)).all(axis=1)
+    saturated = cutouts.pixels.max(axis=(1, 2), initial=0.0) + cutouts.level >= saturation
+    keep = found.converged & (found.snr >= least) & inside
+    reasons = {'faint': int((~keep).sum())}
+    if parameters.reject_artefacts:
+        for reason, verdict in artefacts.shapes(cutouts, found, sigma, saturated).items():
+            reasons[reason] = int((verdict & keep).sum())
+            keep &= ~verdict
+    chosen = np.flatnonzero(keep)
+    chosen = chosen[np.argsort(-found.flux[chosen], kind='stable')]
+    chosen = chosen[apart(found.position[chosen], max(1.5 * sigma, 1.0))][: parameters.max_stars]
+    return Centroids(
+        position=found.position[chosen],
+        covariance=found.covariance[chosen] + np.eye(2) * parameters.centroid_floor**2,
+        flux=found.flux[chosen],
+        snr=(found.flux / found.flux_sigma)[chosen],
+        saturated=saturated[chosen],
+        width=image.shape[1],
+        height=image.shape[0],
+        background=middle,
+        noise=float(np.median(noise)) if n else np.nan,
+        rejected={reason: count for reason, count in reasons.items() if count},
+    )
+
+
+def _background(flat: Float32) -> tuple[Array, Array]:
+    """Level and noise of windows (n, pixels): median and its absolute deviation, refined."""
+    middle = flat.shape[1] // 2
+    if not len(flat):
+        return np.zeros(0), np.zeros(0)
+    level = np.partition(flat, middle, axis=1)[:, middle]
+    deviation = flat - level[:, None]
+    spread = np.partition(np.abs(deviation), middle, axis=1)[:, middle]
+    inside = np.abs(deviation) <= np.maximum(3.0 * 1.4826 * spread, 1.0)[:, None]
+    count = inside.sum(axis=1)
+    deviation *= inside
+    mean = deviation.sum(axis=1) / count
+    variance = np.einsum('ij,ij->i', deviation, deviation) / count - mean**2
+    noise = np.sqrt(np.maximum(variance, 0.0)) * 1.0136
+    return (level + mean).astype(float), np.maximum(noise, QUANTISATION).astype(float)
+
+
+def _smooth(pixels: Float32) -> Float32:
+    rows = pixels[:, :-2] + pixels[:, 1:-1] + pixels[:, 2:]
+    result: Float32 = rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]
+    return result
+
+
+def _top(flat: Float32) -> int:
+    return int(flat.max(initial=0.0))
+
+
+def _sigma(
+    image: Image, start: Array, noise: Array, photon: float, parameters: DetectionParameters
+) -> float:
+    """Standard deviation of star images: as configured, or the median of those in the windows."""
+    if parameters.psf_fwhm > 0.0:
+        return max(parameters.psf_fwhm / FWHM, LEAST_SIGMA)
+    guess = FIRST_SIGMA
+    for _ in range(2):
+        found = centroid(cut(image, start, guess, noise), start, guess, photon, iterations=4)
+        bright: Bools = found.converged & (found.snr > 10.0)
+        if not bright.any():
+            return guess
+        guess = float(np.median(star_sigma(found.moments[bright], guess)))
+        guess = min(max(guess, LEAST_SIGMA), 0.25 * parameters.window_half)
+    return guess
