@@ -128,21 +128,6 @@ def earth_orientation(stamp_ns: int) -> EarthOrientation:
     )
 
 
-def ut1_sigma(stamp_ns: int) -> float:
-    """Standard deviation of UT1 - UTC at ``stamp_ns``, s: 15 arcsec of longitude each second.
-
-    Within the table of final values 10 microseconds; predictions as IERS Bulletin A states them,
-    0.25 ms times days to the power 0.75; past the end of the table 1 ms a day more, which is what
-    the length of the day has been off by. A leap second that ``erfa`` does not know is not in it.
-    """
-    table = _table()
-    mjd = stamp_ns / _DAY_NS + (_UNIX_JD - _MJD_JD)
-    final = min(table.first_prediction, float(table.mjd[-1]))
-    predicted = min(max(mjd - final, 0.0), float(table.mjd[-1]) - final)
-    outside = max(mjd - float(table.mjd[-1]), float(table.mjd[0]) - mjd, 0.0)
-    return math.hypot(1e-5, 2.5e-4 * predicted**0.75) + 1e-3 * outside
-
-
 def earth_orientation_error(stamp_ns: int) -> EarthOrientationError:
     """How well :func:`earth_orientation` knows: measured, predicted, or extrapolated.
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_repo_ros.core.earth import icrs_to_itrs, ut1_sigma
+from meta_repo_ros.core.earth import earth_orientation_error, icrs_to_itrs
 from meta_repo_ros.core.geodesy import EARTH_RATE, pressure_altitude
 from meta_repo_ros.core.rotations import (
     Vector,
@@ -157,7 +157,7 @@ def read_attitude(message: Any, parameters: NavigationParameters) -> StarAttitud
     attitude = multiply(from_matrix(icrs_to_itrs(when)), conjugate(normalize(q)))
     # what is not known of UT1 turns the Earth under the stars about its axis
     axis = np.array(rotate(conjugate(attitude), (0.0, 0.0, 1.0)))
-    covariance += (EARTH_RATE * ut1_sigma(when)) ** 2 * np.outer(axis, axis)
+    covariance += (EARTH_RATE * earth_orientation_error(when).ut1) ** 2 * np.outer(axis, axis)
     return StarAttitude(attitude, covariance)
 
 

@@ -14,7 +14,7 @@ from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from sensor_msgs.msg import NavSatFix
 
-from meta_repo_ros.core.earth import earth_orientation, ut1_sigma
+from meta_repo_ros.core.earth import earth_orientation, earth_orientation_error
 from meta_repo_ros.core.gates import Gate
 from meta_repo_ros.core.geodesy import LocalFrame
 from meta_repo_ros.core.messages import Template
@@ -294,7 +294,7 @@ class NavigationFusion(Processor):
             )  # fmt: skip
         if sensor == 'star_attitude' and self.model.time:
             values['earth_orientation'] = earth_orientation(self.model.time).source
-            values['ut1_sigma_s'] = _rounded(ut1_sigma(self.model.time))
+            values['ut1_sigma_s'] = _rounded(earth_orientation_error(self.model.time).ut1)
         if sensor == 'gnss_position':
             values['drift_statistic'] = _rounded(self.model.drift.statistic)
             values['drift_threshold'] = _rounded(self.model.drift.threshold)

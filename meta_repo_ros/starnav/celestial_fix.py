@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from meta_repo_ros.core.earth import ut1_sigma
+from meta_repo_ros.core.earth import earth_orientation_error
 from meta_repo_ros.core.geodesy import EARTH_RATE, SEMI_MAJOR
 from meta_repo_ros.core.rotations import Vector, normalize
 from meta_repo_ros.core.statistics import is_covariance
@@ -142,10 +142,11 @@ class CelestialFix:
         found = self._solver.solution()
         if found is None or stamp - found.stamp > self.parameters.maximum_age * NANOSECONDS:
             return None
-        seconds = math.hypot(ut1_sigma(found.stamp), self.parameters.clock_sigma)
-        covariance = found.covariance.copy()
+        error = earth_orientation_error(found.stamp)
+        seconds = math.hypot(error.ut1, self.parameters.clock_sigma)
         east = SEMI_MAJOR * math.cos(math.radians(found.latitude)) * EARTH_RATE * seconds
-        covariance[0, 0] += east * east
+        pole = SEMI_MAJOR * error.pole
+        covariance = found.covariance + np.diag([east**2 + pole**2, pole**2, 0.0])
         return replace(found, covariance=covariance)
 
     def _work(self) -> None:
