@@ -21,6 +21,7 @@ SENSORS: dict[str, str] = {
     'air_data': f'{_HERE}.air:AirDataSensor',
     'rotor_state': f'{_HERE}.rotor:RotorSensor',
     'star_attitude': f'{_HERE}.star_attitude:SimulatedStarAttitude',
+    'star_camera': f'{_HERE}.star_camera:StarCameraSensor',
     'horizon_camera': f'{_HERE}.horizon_camera:HorizonCameraSensor',
 }
 """Registered sensors as ``package.module:Class``: imported only where a scenario has them."""
