@@ -22,7 +22,8 @@ FEWEST = 4  # stars for a solution
 _REACH = 3.0  # standard deviations of a focal length
 _SLACK = 1e-3  # relative error of angles that an unknown camera may have
 _COARSE = 0.25  # greatest half step of the logarithm of an unknown focal length
-_BEND, _BEND_UNKNOWN = 4e-3, 2e-3  # error of a shape by a wrong focal length that is allowed for
+_BEND, _BEND_UNKNOWN = 5e-3, 2e-3  # error of a shape by a wrong focal length that is allowed for
+_CONTRADICTION = 6.0  # standard deviations of a hint
 _USUAL = 0.05  # sr
 _DELAY = 2  # batches before the next index is tried
 _TURNS = 1000
@@ -129,31 +130,39 @@ class Identifier:
             detail = f'{len(view)} usable centroids, at least {FEWEST} are needed'
             return self._failed(Failure.TOO_FEW_STARS, detail, progress)
         view = view.first(_MOST)
-        if hint is not None:
-            match = self._tracked(view, np.asarray(hint, dtype=float), hint_sigma, progress)
-            if match.solved or not fallback:
-                return match
-        return self._lost_in_space(view, progress)
+        if hint is None:
+            return self._lost_in_space(view, progress)
+        return self._tracked(view, np.asarray(hint, float), hint_sigma, progress, fallback=fallback)
 
     # -- tracking -------------------------------------------------------------------------------
 
-    def _tracked(self, view: View, hint: Array, sigma: float, progress: _Progress) -> Match:
-        verifier = Verifier(view, self._sky)
-        accept = self.false_alarm_probability
-        if sigma <= WIDEST and not math.isinf(view.focal_sigma):
-            fit, trials = track(verifier, hint, sigma, 1.0, accept)
+    def _tracked(
+        self, view: View, hint: Array, sigma: float, progress: _Progress, *, fallback: bool
+    ) -> Match:
+        if not (hint.shape == (3, 3) and np.isfinite(hint).all() and sigma > 0.0):
+            if fallback:
+                return self._lost_in_space(view, progress)
+            return self._failed(Failure.NO_MATCH, 'the expected attitude is no rotation', progress)
+        quick = sigma <= WIDEST and not math.isinf(view.focal_sigma)
+        if quick:
+            verifier = Verifier(view, self._sky)
+            fit, trials = track(verifier, hint, sigma, self.false_alarm_probability)
             progress.trials += trials
             if fit is not None:
                 return self._solved(view, fit, progress, tracked=True)
+        if quick and not fallback:
+            detail = f'no stars within {math.degrees(sigma):.2f} deg of the expected attitude'
+            return self._failed(Failure.NO_MATCH, detail, progress)
         match = self._lost_in_space(view, progress)
         if not match.solved:
             return match
-        cos = 0.5 * (float(np.sum(match.icrs_to_camera * hint)) - 1.0)
-        angle = math.acos(max(-1.0, min(1.0, cos)))
-        if angle > 6.0 * sigma + 1e-4:
-            detail = f'the stars contradict the expected attitude by {math.degrees(angle):.2f} deg'
-            return self._failed(Failure.NO_MATCH, detail, progress)
-        return replace(match, tracked=True)
+        angle = _angle(match.icrs_to_camera, hint)
+        if angle <= _CONTRADICTION * sigma:
+            return replace(match, tracked=True)
+        if fallback:
+            return match
+        detail = f'the stars contradict the expected attitude by {math.degrees(angle):.2f} deg'
+        return self._failed(Failure.NO_MATCH, detail, progress)
 
     # -- lost in space --------------------------------------------------------------------------
 

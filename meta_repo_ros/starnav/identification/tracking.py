@@ -13,19 +13,16 @@ from meta_repo_ros.starnav.types import Array
 
 WIDEST = math.radians(2.0)  # of a hint's standard deviation; beyond, triangles are faster
 _REACH = 3.5  # standard deviations
-_MOST = 260  # pairs of a centroid and a star that are compared with each other
+_MOST = 4000  # pairs of a centroid and a star that are compared with each other
 
 
-def track(
-    verifier: Verifier, hint: Array, sigma: float, scale: float, accept: float
-) -> tuple[Fit | None, int]:
+def track(verifier: Verifier, hint: Array, sigma: float, accept: float) -> tuple[Fit | None, int]:
     """Find the small rotation on which most pairs of a centroid and a near star agree.
 
     Args:
         verifier: of the view.
         hint: (3, 3) icrs_to_camera.
         sigma: standard deviation of the hint about each axis, rad.
-        scale: focal length over the stated one.
         accept: greatest expected number of false alarms.
 
     Returns:
@@ -34,7 +31,7 @@ def track(
     view = verifier.view
     reach = math.tan(min(_REACH * sigma, 1.0)) + 4.0 * math.sqrt(float(view.area.max()))
     corner = math.tan(view.radius)
-    _, place = verifier.stars(Fit(hint, scale), reach)
+    _, place = verifier.stars(Fit(hint, 1.0), reach)
     if not len(place):
         return None, 0
     turns = np.zeros(1)
@@ -57,16 +54,23 @@ def track(
     # a turn t about the axis moves a star by t (-y, x)
     u = dx + turns[:, None] * y
     v = dy - turns[:, None] * x
-    near = np.abs(u[:, :, None] - u[:, None, :]) < window
-    near &= np.abs(v[:, :, None] - v[:, None, :]) < window
-    votes = near.sum(axis=2, dtype=np.int32)
-    best = int(votes.argmax())
-    turn, pair = divmod(best, len(row))
-    agree = near[turn, pair]
-    rotation = _moved(hint, float(turns[turn]), float(u[turn, agree].mean()) / scale,
-                      float(v[turn, agree].mean()) / scale)  # fmt: skip
-    trials = votes.size
-    fit = verifier.verify(rotation, scale, 2.0 * window, trials, accept)
+    side = 2 * math.ceil(limit * (1.0 + abs(float(turns[-1]))) / window) + 4
+    column = (u / window + 0.5 * side).astype(np.int64)
+    line = (v / window + 0.5 * side).astype(np.int64)
+    np.clip(column, 0, side - 1, out=column)
+    np.clip(line, 0, side - 1, out=line)
+    cell = (np.arange(len(turns))[:, None] * side + line) * side + column
+    votes = np.bincount(cell.ravel(), minlength=len(turns) * side * side)
+    votes = votes.reshape(len(turns), side, side)
+    votes = votes[:, 1:] + votes[:, :-1]
+    votes = votes[:, :, 1:] + votes[:, :, :-1]
+    turn, low, left = np.unravel_index(int(votes.argmax()), votes.shape)
+    agree = (line[turn] - low < 2) & (line[turn] >= low)
+    agree &= (column[turn] - left < 2) & (column[turn] >= left)
+    rotation = _moved(hint, float(turns[turn]), float(np.median(u[turn, agree])),
+                      float(np.median(v[turn, agree])))  # fmt: skip
+    trials = cell.size
+    fit = verifier.verify(rotation, 1.0, 2.0 * window, trials, accept)
     return fit, trials
 
 

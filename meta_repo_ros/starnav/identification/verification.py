@@ -19,13 +19,13 @@ from scipy.special import betainc
 from meta_repo_ros.core.rotations import exp, to_matrix
 from meta_repo_ros.core.statistics import chi2_quantile
 from meta_repo_ros.starnav.identification.view import View
-from meta_repo_ros.starnav.types import Array, Ints
+from meta_repo_ros.starnav.types import Array, Bools, Ints
 
 SAMPLE = 3  # stars that a hypothesis takes up and that prove nothing
 GATE = chi2_quantile(0.9995, 2)
 MEDIAN = chi2_quantile(0.5, 2)
 _HOPELESS = 1e3
-_REFITS = 4
+_ROUNDS = 8
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,37 @@ def false_alarms(chance: Array, centroids: int, trials: int) -> tuple[float, int
     return float(tail[best]) * trials * (centroids - SAMPLE), int(k[best])
 
 
+@dataclass(frozen=True)
+class _Pairs:
+    """Centroids and stars, the least probable by chance first.
+
+    Attributes:
+        row: (k,) centroids.
+        star: (k,) stars.
+        place: (k, 2) of the stars.
+        error: (k, 2) measured minus predicted.
+        squared: (k,) the same normalised.
+        chance: (k,) probability that a centroid is by chance as near to any star.
+    """
+
+    row: Ints
+    star: Ints
+    place: Array
+    error: Array
+    squared: Array
+    chance: Array
+
+    def take(self, which: Ints) -> _Pairs:
+        return _Pairs(
+            self.row[which], self.star[which], self.place[which],
+            self.error[which], self.squared[which], self.chance[which],
+        )  # fmt: skip
+
+    def identity(self) -> bytes:
+        """Equal for the same pairs."""
+        return np.sort(self.row * 65536 + self.star).tobytes()
+
+
 class Sky:
     """Catalogue stars near a direction."""
 
@@ -84,7 +115,7 @@ class Sky:
 
     def near(self, axis: Array, radius: float) -> Ints:
         """Stars within ``radius`` (rad) of ``axis``."""
-        return np.flatnonzero(self.directions @ axis > math.cos(radius))
+        return np.asarray((self.directions @ axis > math.cos(radius)).nonzero()[0])
 
 
 class Verifier:
@@ -100,6 +131,7 @@ class Verifier:
                 the number of centroids.
         """
         self.view, self.sky = view, sky
+        self._rows = np.arange(len(view))
         self.most = 3 * len(view) + 20 if most_stars is None else most_stars
 
     def least(self, accept: float) -> int:
@@ -113,46 +145,64 @@ class Verifier:
 
     def stars(self, fit: Fit, margin: float) -> tuple[Ints, Array]:
         """Stars in the image and their places in the plane of the view."""
-        view = self.view
-        radius = math.atan(math.tan(view.radius) / fit.scale) + margin
+        radius = math.atan(math.tan(self.view.radius) / fit.scale) + margin
         near = self.sky.near(fit.rotation[2], min(radius, 1.4))
-        p = self.sky.directions[near] @ fit.rotation.T
-        plane = p[:, :2] * (fit.scale / p[:, 2:])
+        place = self.places(fit, near)
+        inside = self.inside(place, margin).nonzero()[0][: self.most]
+        return near[inside], place[inside]
+
+    def inside(self, place: Array, margin: float) -> Bools:
+        """Whether places (n, 2) are in the image."""
+        x, y = place[:, 0], place[:, 1]
+        low, high = self.view.low, self.view.high
+        inside = (x > low[0] - margin) & (x < high[0] + margin)
+        inside &= (y > low[1] - margin) & (y < high[1] + margin)
+        return np.asarray(inside)
+
+    def places(self, fit: Fit, star: Ints) -> Array:
+        """Where stars are in the plane of the view."""
+        p = self.sky.directions[star] @ fit.rotation.T
+        place = p[:, :2] * (fit.scale / p[:, 2:])
         if fit.radial:
-            r2 = np.einsum('ij,ij->i', plane, plane) / fit.scale**2
-            plane *= (1.0 + fit.radial * r2)[:, np.newaxis]
-        inside = ((plane > view.low - margin) & (plane < view.high + margin)).all(axis=1)
-        near, plane = near[inside][: self.most], plane[inside][: self.most]
-        return near, plane
+            r2 = np.einsum('ij,ij->i', place, place) / fit.scale**2
+            place *= (1.0 + fit.radial * r2)[:, np.newaxis]
+        return np.asarray(place)
 
-    def match(self, fit: Fit, tolerance: float) -> tuple[Ints, Ints, Array, Array, Array, int]:
-        """Centroids and their nearest stars, one to one, the most probable first.
+    def match(self, fit: Fit, near: Ints, tolerance: float) -> _Pairs | None:
+        """Centroids and their nearest stars, one to one; None where too few to prove anything.
 
-        Returns:
-            Rows of the view, stars, places of the stars in the plane, errors, normalised squared
-            distances, and the number of stars in the image.
+        Args:
+            fit: attitude.
+            near: stars among which to look.
+            tolerance: in the plane.
         """
         view = self.view
-        star, place = self.stars(fit, tolerance)
-        if not len(star):
-            none = np.zeros(0, np.int64)
-            return none, none, np.zeros((0, 2)), np.zeros((0, 2)), np.zeros(0), 0
+        place = self.places(fit, near)
+        inside = self.inside(place, 0.0)
+        stars = int(np.count_nonzero(inside))
+        if not stars:
+            return None
         dx = view.plane[:, 0, None] - place[:, 0]
         dy = view.plane[:, 1, None] - place[:, 1]
         distance = dx * dx + dy * dy
         nearest = distance.argmin(axis=1)
-        row = np.flatnonzero(distance[np.arange(len(nearest)), nearest] < tolerance**2)
+        row = (distance[self._rows, nearest] < tolerance**2).nonzero()[0]
+        if len(row) <= SAMPLE:
+            return None
         nearest = nearest[row]
-        error = view.plane[row] - place[nearest]
+        ex, ey = dx[row, nearest], dy[row, nearest]
         w = view.weight[row]
-        squared = w[:, 0, 0] * error[:, 0] ** 2 + w[:, 1, 1] * error[:, 1] ** 2
-        squared += 2.0 * w[:, 0, 1] * error[:, 0] * error[:, 1]
-        order = np.argsort(squared * view.area[row], kind='stable')
-        # of several centroids at one star the nearest counts
-        _, first = np.unique(nearest[order], return_index=True)
-        order = order[np.sort(first)]
-        nearest = nearest[order]
-        return row[order], star[nearest], place[nearest], error[order], squared[order], len(star)
+        squared = w[:, 0, 0] * ex * ex + w[:, 1, 1] * ey * ey + 2.0 * w[:, 0, 1] * ex * ey
+        chance = squared * view.area[row] * (math.pi * stars / view.extent)
+        # of several centroids at one star the most probable counts: it is written last
+        order = np.argsort(-chance)
+        owner = np.full(len(near), -1)
+        owner[nearest[order]] = order
+        kept = owner[owner >= 0]
+        kept = kept[np.argsort(chance[kept])]
+        nearest = nearest[kept]
+        error = np.stack((ex[kept], ey[kept]), axis=1)
+        return _Pairs(row[kept], near[nearest], place[nearest], error, squared[kept], chance[kept])
 
     def verify(
         self, rotation: Array, scale: float, tolerance: float, trials: int, accept: float
@@ -169,61 +219,48 @@ class Verifier:
         Returns:
             The fit where it is accepted.
         """
-        view = self.view
         fit = Fit(rotation, scale)
-        n = len(view)
+        near, _ = self.stars(fit, tolerance)
         bound = tolerance
-        kept = 0
-        for i in range(_REFITS):
-            row, star, place, error, squared, stars = self.match(fit, bound)
-            if len(row) <= SAMPLE:
+        smallest = 8.0 * math.sqrt(float(self.view.area.max()))
+        before = b''
+        for i in range(_ROUNDS):
+            pairs = self.match(fit, near, bound)
+            if pairs is None:
                 return None
-            chance = squared * view.area[row] * (math.pi * stars / view.extent)
-            expected, count = false_alarms(chance, n, trials)
-            if i and expected > _HOPELESS:
+            expected, count = false_alarms(pairs.chance, len(self.view), trials)
+            if i and expected > (_HOPELESS if i < 2 else accept):
                 return None
-            settled = i > 1 and count == kept
-            kept = count
-            fit = self.improve(fit, row[:count], place[:count], error[:count])
-            if settled:
+            if i:
+                spread = max(1.0, float(np.median(pairs.squared[:count])) / MEDIAN)
+                good = (pairs.squared <= GATE * spread).nonzero()[0]
+            else:
+                good = np.arange(count)
+            if len(good) <= SAMPLE:
+                return None
+            pairs = pairs.take(good)
+            same = pairs.identity()
+            if i > 1 and same == before:
                 break
-            distance = np.sqrt((error[:count] ** 2).sum(axis=1).max())
-            bound = min(tolerance, max(3.0 * distance, 8.0 * math.sqrt(view.area.max())))
-        return self.judge(fit, bound, trials, accept)
-
-    def judge(self, fit: Fit, bound: float, trials: int, accept: float) -> Fit | None:
-        """Settle the set of matches, and accept or not."""
-        n, view = len(self.view), self.view
-        before = np.zeros(0, np.int64)
-        for last in range(4):
-            row, star, place, error, squared, stars = self.match(fit, bound)
-            if len(row) <= SAMPLE:
+            before = same
+            try:
+                fit = self.improve(fit, pairs)
+            except np.linalg.LinAlgError:
                 return None
-            chance = squared * view.area[row] * (math.pi * stars / view.extent)
-            expected, count = false_alarms(chance, n, trials)
-            if expected > accept:
-                return None
-            spread = max(1.0, float(np.median(squared[:count])) / MEDIAN)
-            good = squared <= GATE * spread
-            row, star, place, error, squared = (
-                values[good] for values in (row, star, place, error, squared)
-            )
-            if last and np.array_equal(np.sort(star), np.sort(before)):
-                break
-            before = star
-            fit = self.improve(fit, row, place, error)
-        return replace(fit, row=row, star=star, error=error, squared=squared, expected=expected)
+            farthest = math.sqrt(float((pairs.error**2).sum(axis=1).max()))
+            bound = min(tolerance, max(3.0 * farthest, smallest))
+        return replace(
+            fit, row=pairs.row, star=pairs.star, error=pairs.error, squared=pairs.squared,
+            expected=expected,
+        )  # fmt: skip
 
-    def improve(
-        self, fit: Fit, row: Ints, place: Array, error: Array, *, radial: bool = False
-    ) -> Fit:
+    def improve(self, fit: Fit, pairs: _Pairs, *, radial: bool = False) -> Fit:
         """One step of Gauss-Newton on rotation and, where it is free, on focal length."""
         view = self.view
         free = view.focal_sigma > 0.0
-        if len(row) < SAMPLE:
-            return fit
+        place, error = pairs.place, pairs.error
         x, y = place[:, 0] / fit.scale, place[:, 1] / fit.scale
-        jacobian = np.empty((len(row), 2, 3 + free + radial))
+        jacobian = np.empty((len(place), 2, 3 + free + radial))
         jacobian[:, 0, 0], jacobian[:, 0, 1], jacobian[:, 0, 2] = -x * y, 1.0 + x * x, -y
         jacobian[:, 1, 0], jacobian[:, 1, 1], jacobian[:, 1, 2] = -1.0 - y * y, x * y, x
         jacobian *= fit.scale
@@ -231,7 +268,7 @@ class Verifier:
             jacobian[:, :, 3] = place
         if radial:
             jacobian[:, :, -1] = place * (x * x + y * y)[:, np.newaxis]
-        weighted = np.swapaxes(jacobian, -1, -2) @ view.weight[row]
+        weighted = np.swapaxes(jacobian, -1, -2) @ view.weight[pairs.row]
         normal = (weighted @ jacobian).sum(axis=0)
         right = (weighted @ error[:, :, np.newaxis]).sum(axis=0)[:, 0]
         if free:

@@ -104,7 +104,7 @@ def prepare(centroids: Centroids, camera: Camera, model_error: float) -> View:
     position = np.asarray(centroids.position, dtype=float).reshape(-1, 2)
     covariance = np.asarray(centroids.covariance, dtype=float).reshape(-1, 2, 2)
     covariance = covariance + model_error**2 * np.eye(2)
-    determinant = np.linalg.det(covariance)
+    determinant = covariance[:, 0, 0] * covariance[:, 1, 1] - covariance[:, 0, 1] ** 2
     good = np.isfinite(position).all(axis=1) & (determinant > 0.0) & np.isfinite(determinant)
     kept = np.flatnonzero(good)
     flux = np.asarray(centroids.flux, dtype=float)[kept]
