@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 
 from meta_repo_ros.core.parameters import group, parameter
+from meta_repo_ros.starnav.celestial_types import CelestialParameters
+from meta_repo_ros.starnav.cross_check import CrossCheckParameters
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
 from meta_repo_ros.starnav.filter_parameters import FilterParameters
 
@@ -190,6 +192,9 @@ class ImageParameters:
         0.4, 'Time that an image takes; offline its result comes so long after it.', unit='s',
         minimum=0.0, maximum=60.0,
     )  # fmt: skip
+    report_elapsed: bool = parameter(
+        False, 'Write the time taken into starnav/stars; runs of one bag then differ in it.'
+    )
     annotate: bool = parameter(False, 'Publish starnav/annotated.')
     grid: bool = parameter(True, 'Lines of right ascension and declination in it.')
 
@@ -234,4 +239,6 @@ class StarNavParameters:
     identification: IdentificationParameters = group(IdentificationParameters)
     filter: FilterParameters = group(FilterParameters)
     environment: EnvironmentParameters = group(EnvironmentParameters)
+    celestial: CelestialParameters = group(CelestialParameters)
+    cross_check: CrossCheckParameters = group(CrossCheckParameters)
     frames: FrameParameters = group(FrameParameters)
