@@ -31,6 +31,7 @@ _LAYERS = (
     (71_000.0, 214.65, -0.002), (84_852.0, 186.946, 0.0),
 )  # fmt: skip
 _GMR = 9.80665 * 0.0289644 / 8.31432  # g M / R, K/m
+_VACUUM = 0.01  # Pa: less does not refract by a microarcsecond
 _EARTH_RADIUS = 6_356_766.0  # of that standard, m
 
 
@@ -106,7 +107,7 @@ class Observer:
     @cached_property
     def refraction_constants(self) -> tuple[float, float]:
         """A and B of refraction = A tan z + B tan^3 z, rad (``erfa.refco``)."""
-        if self.pressure <= 0.0 or not self.has_position:
+        if self.pressure < _VACUUM or not self.has_position:
             return 0.0, 0.0
         kelvin = self.temperature
         if kelvin is None:

@@ -31,6 +31,7 @@ _PLANETS = {'Mercury': (1, 2_440.5), 'Venus': (2, 6_051.8), 'Mars': (4, 3_396.2)
             'Neptune': (8, 24_764.0)}  # fmt: skip
 _SUN_KM = 695_700.0
 _MOON_KM = 1_737.4
+_MOON_DISTANCE = 0.002_569_56  # mean, au
 _SATURN_POLE = (math.radians(40.589), math.radians(83.537))  # right ascension, declination, J2000
 
 
@@ -70,8 +71,11 @@ def planets(observer: Observer | int) -> tuple[Body, ...]:
     tt1, tt2 = terrestrial_time(observer.stamp_ns)
     here = observer.heliocentric  # au
     own = observer.geocentric[0] / (_AU_KM * 1e3)
-    moon = np.asarray(erfa.moon98(tt1, tt2)['p']) - own
-    # seen where it was when the light left it
+    # seen where it was when the light left it, in the frame of the barycentre: 20 arcsec for the
+    # Moon, which moves with the Earth; the Sun hardly moves there
+    _, velocity = observer.barycentric
+    delay = _MOON_DISTANCE / _C_AU_DAY
+    moon = np.asarray(erfa.moon98(tt1, tt2 - delay)['p']) - velocity * _MOON_DISTANCE - own
     positions = {'Sun': -here, 'Moon': moon}
     for name, (number, _) in _PLANETS.items():
         delay = 0.0
@@ -116,7 +120,7 @@ def _magnitude(name: str, phase: float, vector: Array, from_sun: Array) -> float
     distance, sun_distance = float(np.linalg.norm(vector)), float(np.linalg.norm(from_sun))
     spread = 5.0 * math.log10(sun_distance * distance)
     if name == 'Moon':
-        mean = 5.0 * math.log10(distance / 0.002_569_56 * sun_distance)
+        mean = 5.0 * math.log10(distance / _MOON_DISTANCE * sun_distance)
         return -12.73 + 0.026 * i + 4e-9 * i**4 + mean
     if name == 'Saturn':
         return spread + _saturn(i, vector, from_sun)
