@@ -200,6 +200,7 @@ class ProcessSpec:
         respawn_delay: seconds until then.
         required: whether the system ends with it.
         command: command line of a foreign program, in place of ``nodes``.
+        images: whether it publishes images, for which DDS needs more memory.
     """
 
     name: str
@@ -213,6 +214,7 @@ class ProcessSpec:
     respawn_delay: float = RESPAWN_DELAY
     required: bool = False
     command: tuple[str, ...] = ()
+    images: bool = False
 
 
 def system(

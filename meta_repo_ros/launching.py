@@ -77,7 +77,7 @@ def action(process: ProcessSpec, context: LaunchContext) -> ExecuteProcess:
     """The launch action that runs ``process``."""
     shutdown = Shutdown(reason=f'{process.name} has ended')
     present = context.environment
-    environment = process_environment(present)
+    environment = process_environment(present, images=process.images)
     return ExecuteProcess(
         cmd=[*argv(process), *_surroundings(context)],
         name=process.name.replace('/', '.'),

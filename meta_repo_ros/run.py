@@ -175,7 +175,7 @@ class Runner:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=writing,
                 stderr=writing,
-                env=self._environment,
+                env=process_environment(self._environment, images=spec.images),
                 start_new_session=True,
             )
         except OSError as error:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Service,
         Topic,
     )
+    from meta_repo_ros.ros.exchange import BulkSubscription
 
 
 class ProcessorNode(ManagedNode):
@@ -99,9 +100,7 @@ class ProcessorNode(ManagedNode):
 
     def cleanup(self) -> None:
         """Drop the processor."""
-        if self._tasks is not None and not self._tasks.close():
-            self.get_logger().warning('a task runs on; nobody waits for it any longer')
-        self._tasks = None
+        self._end_tasks()
         for service in self._offered_services:
             self.destroy_service(service)
         self._offered_services.clear()
@@ -111,6 +110,11 @@ class ProcessorNode(ManagedNode):
         self._processor = None
         self._publish = {}
         self._latched.clear()
+
+    def destroy_node(self) -> None:
+        """As the base's; no thread remains."""
+        self._end_tasks()
+        super().destroy_node()
 
     def apply_parameters(self, parameters: Any) -> None:
         """Hand the new set to the processor."""
@@ -146,6 +150,11 @@ class ProcessorNode(ManagedNode):
             self._actions[event.action].finish(event.status, event.result)
         else:
             raise TypeError(f'a processor cannot give back {type(event).__name__}')
+
+    def _end_tasks(self) -> None:
+        if self._tasks is not None and not self._tasks.close():
+            self.get_logger().warning('a task runs on; nobody waits for it any longer')
+        self._tasks = None
 
     def _drop_work(self, reason: str) -> None:
         if self._tasks is not None:
@@ -208,7 +217,7 @@ class ProcessorNode(ManagedNode):
         time_source, now_ns, wall_ns = self._time_source, self.now_ns, time.time_ns
         last_sequence = 0
         latched = self._latched if topic.qos == 'LATCHED' else None  # comes once
-        subscription: Subscription[Any]
+        subscription: Subscription[Any] | BulkSubscription
 
         def callback(message: Any, info: Any) -> None:
             nonlocal last_sequence

@@ -13,6 +13,7 @@ A derived class says what to do in each step; this class turns errors into reaso
 
 from __future__ import annotations
 
+import functools
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,7 +30,9 @@ from rclpy.time_source import TimeSource
 
 from meta_repo_ros.core.processor import Diagnostic, Level, Topic
 from meta_repo_ros.ros import clock, diagnostics, qos
+from meta_repo_ros.ros.exchange import BulkPublisher, BulkSubscription
 from meta_repo_ros.ros.heartbeat import Reporter
+from meta_repo_ros.ros.mailbox import Mailbox
 from meta_repo_ros.ros.parameters import START_SERVICES, NodeParameters
 from meta_repo_ros.ros.statistics import NodeStatistics
 from meta_repo_ros.ros.types import message_class
@@ -90,8 +93,8 @@ class ManagedNode(LifecycleNode):
             **options,
         )
         self.full_name: str = self.get_fully_qualified_name()
-        self._own_publishers: list[Publisher[Any]] = []
-        self._own_subscriptions: list[Subscription[Any]] = []
+        self._own_publishers: list[Publisher[Any] | BulkPublisher] = []
+        self._own_subscriptions: list[Subscription[Any] | BulkSubscription] = []
         self._own_timers: list[Timer] = []
         self._services_wanted = self.declare_parameter(
             START_SERVICES, True, _START_SERVICES_DESCRIPTOR
@@ -146,31 +149,38 @@ class ManagedNode(LifecycleNode):
         label: str = self._state_machine.current_state[1]
         return label
 
+    @functools.cached_property
+    def mailbox(self) -> Mailbox:
+        """The way into the executor's thread; asked for there, before other threads use it."""
+        return Mailbox(self)
+
     def now_ns(self) -> int:
         """The node's clock, ns; simulated where ``use_sim_time`` is set."""
         if self._time_source.ros_time_is_active:
             return int(self.get_clock().now().nanoseconds)
         return time.time_ns()
 
-    def advertise(self, topic: Topic) -> Publisher[Any]:
-        """A publisher of ``topic`` that lives until cleanup."""
+    def advertise(self, topic: Topic) -> Publisher[Any] | BulkPublisher:
+        """A publisher of ``topic`` that lives until cleanup; of preset BULK, by reference too."""
         resolved = self.resolve_topic_name(topic.name)
         events = PublisherEventCallbacks(
             incompatible_qos=partial(self._on_incompatible_qos, resolved, True)
         )
-        publisher = self.create_publisher(
+        publisher: Publisher[Any] | BulkPublisher = self.create_publisher(
             message_class(topic.type),
             topic.name,
             qos.profile(topic.qos),
             event_callbacks=events,
             qos_overriding_options=self._qos_overrides(resolved),
         )
+        if topic.qos == 'BULK':
+            publisher = BulkPublisher(self, resolved, topic.type, publisher)
         self._own_publishers.append(publisher)
         return publisher
 
     def listen(
         self, topic: Topic, handler: Callable[[Any], object], *, raw: bool = False
-    ) -> Subscription[Any]:
+    ) -> Subscription[Any] | BulkSubscription:
         """A subscription to ``topic`` that lives until cleanup.
 
         ``handler(message)`` is called while active. What it raises is caught, counted and shown.
@@ -192,21 +202,35 @@ class ManagedNode(LifecycleNode):
 
     def subscribe_raw_callback(
         self, topic: Topic, callback: Callable[..., None], *, raw: bool = False
-    ) -> Subscription[Any]:
+    ) -> Subscription[Any] | BulkSubscription:
         """As :meth:`listen`, with neither state check nor exception guard around ``callback``."""
         resolved = self.resolve_topic_name(topic.name)
-        events = SubscriptionEventCallbacks(
-            incompatible_qos=partial(self._on_incompatible_qos, resolved, False)
-        )
-        subscription = self.create_subscription(
-            message_class(topic.type),
-            topic.name,
-            callback,
-            qos.profile(topic.qos),
-            event_callbacks=events,
-            qos_overriding_options=self._qos_overrides(resolved),
-            raw=raw,
-        )
+
+        def subscribe(taker: Callable[..., None]) -> Subscription[Any]:
+            return self.create_subscription(
+                message_class(topic.type),
+                topic.name,
+                taker,
+                qos.profile(topic.qos),
+                event_callbacks=SubscriptionEventCallbacks(
+                    incompatible_qos=partial(self._on_incompatible_qos, resolved, False)
+                ),
+                qos_overriding_options=self._qos_overrides(resolved),
+                raw=raw,
+            )
+
+        subscription: Subscription[Any] | BulkSubscription
+        if topic.qos == 'BULK' and not raw:
+            subscription = BulkSubscription(
+                self,
+                resolved,
+                topic.type,
+                callback,
+                subscribe=subscribe,
+                unsubscribe=self.destroy_subscription,
+            )
+        else:
+            subscription = subscribe(callback)
         self._own_subscriptions.append(subscription)
         return subscription
 
@@ -282,6 +306,11 @@ class ManagedNode(LifecycleNode):
         """Hand over what this node carries for its process, then destroy it."""
         self._jump_handle.unregister()
         Reporter.of(self.context).remove(self)
+        for bulk in (*self._own_subscriptions, *self._own_publishers):
+            if isinstance(bulk, BulkSubscription):
+                self.destroy_subscription(bulk)
+            elif isinstance(bulk, BulkPublisher):
+                self.destroy_publisher(bulk)
         if self._time_source.ros_time_is_active:
             self._time_source.detach_node()
         super().destroy_node()
@@ -381,7 +410,17 @@ class ManagedNode(LifecycleNode):
         if isinstance(subscription, clock.ClockListener):
             clock.ClockFeed.of(self.context).remove(subscription)
             return True
+        if isinstance(subscription, BulkSubscription):
+            subscription.destroy()
+            return True
         return bool(super().destroy_subscription(subscription))
+
+    def destroy_publisher(self, publisher: Any) -> bool:
+        """As rclpy's."""
+        if isinstance(publisher, BulkPublisher):
+            publisher.withdraw()
+            publisher = publisher.dds
+        return bool(super().destroy_publisher(publisher))
 
 
 __all__ = ['Diagnostic', 'Level', 'ManagedNode', 'Topic']

@@ -1,65 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Work beside the executor: one thread per node, and the way back into the executor's thread."""
+"""Work beside the executor: one thread per node."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 
 from meta_repo_ros.core.processor import Diagnostic, Level, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from rclpy.node import Node
+    from meta_repo_ros.ros.node import ManagedNode
 
 WAIT_S = 1.0
 """How long the end of a node waits for a task that runs."""
 _THREAD = 'tasks of '
 # The scheduler prefers the executor's thread where both want the processor (Linux only).
 _NICE = 5
-
-
-class Mailbox:
-    """Runs callables in the executor's thread of a node; use :meth:`post` from any thread.
-
-    Args:
-        node: whose executor wakes for it, at once.
-    """
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
-        self._posted: deque[Callable[[], None]] = deque()
-        self._guard: Any = node.create_guard_condition(self._drain)
-
-    def post(self, action: Callable[[], None]) -> None:
-        """Have ``action()`` called; nothing happens after :meth:`destroy`."""
-        self._posted.append(action)
-        # no lock: a guard that is destroyed meanwhile is an invalid handle, and only that
-        with suppress(_rclpy.InvalidHandle, AttributeError):
-            self._guard.trigger()
-
-    def destroy(self) -> None:
-        """Let go, from the executor's thread."""
-        self._posted.clear()
-        guard, self._guard = self._guard, None
-        if guard is not None:
-            self._node.destroy_guard_condition(guard)
-
-    def _drain(self) -> None:
-        for _ in range(len(self._posted)):  # what is posted meanwhile has its own turn
-            try:
-                action = self._posted.popleft()
-            except IndexError:  # destroyed by the one before
-                return
-            action()
 
 
 @dataclass
@@ -87,14 +49,13 @@ class TaskRunner:
     All methods are called in the executor's thread.
 
     Args:
-        node: name for the thread, executor for the results.
+        node: gives the thread its name and takes the results.
         deliver: takes the task's name and what it returned or raised, in the executor's thread.
     """
 
-    def __init__(self, node: Node, deliver: Callable[[str, Any], None]) -> None:
+    def __init__(self, node: ManagedNode, deliver: Callable[[str, Any], None]) -> None:
         self._node = node
         self._deliver = deliver
-        self._mailbox = Mailbox(node)
         self._changed = threading.Condition()
         self._waiting: dict[str, Task] = {}  # in order of their coming
         self._busy = False
@@ -113,6 +74,7 @@ class TaskRunner:
             self._waiting[task.name] = task
             self._changed.notify_all()
         if self._thread is None:
+            _ = self._node.mailbox  # made in this thread
             name = f'{_THREAD}{self._node.get_name()}'
             self._thread = threading.Thread(target=self._work, name=name, daemon=True)
             self._thread.start()
@@ -129,7 +91,6 @@ class TaskRunner:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-        self._mailbox.destroy()
         if self._thread is None:
             return True
         self._thread.join(WAIT_S)
@@ -186,7 +147,7 @@ class TaskRunner:
             self.last_failure = f'{task.name}: {type(error).__name__}: {error}'
         counts.last = time.perf_counter() - begin
         counts.longest = max(counts.longest, counts.last)
-        self._mailbox.post(lambda: self._hand_over(task.name, result, generation))
+        self._node.mailbox.post(lambda: self._hand_over(task.name, result, generation))
 
     def _hand_over(self, name: str, result: Any, generation: int) -> None:
         if generation == self._generation:

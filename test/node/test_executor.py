@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
 from typing import Any
 
@@ -85,3 +86,20 @@ def test_a_cancelled_timer_is_not_called(graph: Any) -> None:
     other = graph.node.create_timer(0.03, partial(calls.append, 'other'))
     graph.spin_until(lambda: len(calls) >= 4, 'timer calls')
     assert 'other' not in calls
+
+
+def test_a_guard_is_not_forgotten_when_an_entity_comes(graph: Any) -> None:
+    calls: list[str] = []
+
+    def make() -> None:  # the wait set has to be built anew
+        calls.append('timer')
+        graph.node.create_publisher(Int32, 'late', 1)
+        timer.cancel()
+
+    timer = graph.node.create_timer(0.02, make)
+    guard = graph.node.create_guard_condition(partial(calls.append, 'guard'))
+    graph.executor.spin_once(timeout_sec=0.0)
+    time.sleep(0.03)  # the timer is due
+    guard.trigger()
+    graph.spin_until(lambda: 'timer' in calls, 'timer')
+    graph.spin_until(lambda: 'guard' in calls, 'guard', 1.0)

@@ -15,7 +15,17 @@ from sensor_msgs.msg import Imu
 from std_msgs.msg import Float64, Int64, String
 
 from meta_repo_ros.core.parameters import parameter
-from meta_repo_ros.core.processor import Diagnostic, Level, Output, Processor, Topic
+from meta_repo_ros.core.processor import (
+    Diagnostic,
+    Feedback,
+    Finished,
+    GoalStatus,
+    Level,
+    Output,
+    Processor,
+    Task,
+    Topic,
+)
 from meta_repo_ros.core.time import set_stamp, stamp_ns
 from meta_repo_ros.replay import offline
 from meta_repo_ros.replay.bag_reader import BagReader
@@ -204,6 +214,89 @@ def test_namespaces_and_remaps(bag: Path, tmp_path: Path) -> None:
     with BagReader(tmp_path / 'out') as out:
         (status,) = next(m for _, t, _, m in out.messages() if t == '/diagnostics').status
         assert (status.name, status.hardware_id) == ('uav1/mean: filter', 'uav1')
+
+
+class Solver(Turn):
+    """Works on each text for ``latency``; what came when is its state."""
+
+    name = 'solver'
+    latency = 150 * MS
+
+    def __init__(self, parameters: Any, seed: int = 0) -> None:
+        super().__init__(parameters, seed)
+        self.came: list[tuple[int, str, Any]] = []
+
+    def on_message(self, topic: str, message: Any, stamp: int) -> Sequence[Any]:
+        if topic != 'a/text':
+            return super().on_message(topic, message, stamp)
+        self.came.append((stamp, 'text', message.data))
+        return (
+            Feedback('solve', String()),
+            Task('solve', lambda: self.work(message.data), self.latency),
+            Finished('solve', GoalStatus.SUCCEEDED, String()),
+        )
+
+    def work(self, text: str) -> str:
+        if sum(name == 'text' for _, name, _ in self.came) == 3:
+            raise ArithmeticError('on purpose')
+        return text * 2
+
+    def on_timer(self, stamp: int) -> Sequence[Output]:
+        self.came.append((stamp, 'tick', None))
+        return super().on_timer(stamp)
+
+    def on_result(self, name: str, result: Any, stamp: int) -> Sequence[Any]:
+        self.came.append((stamp, name, result))
+        self.seen.append((stamp, name))
+        return (Output('count', Int64(data=len(self.seen))),)
+
+
+def test_results_of_tasks_come_later_in_one_order(bag: Path, tmp_path: Path) -> None:
+    solver, first = Solver(Parameters()), None
+    for folder in ('a', 'b'):
+        solver = Solver(Parameters())
+        result = offline.run(bag, [Mean(Parameters()), solver], tmp_path / folder)
+        if first is None:
+            first = result
+    assert first is not None
+    assert (first.digest, first.raw_digest) == (result.digest, result.raw_digest)
+    results = [(stamp, what) for stamp, name, what in solver.came if name == 'solve']
+    # texts come every 100 ms; the last two results come when the bag has ended
+    assert [stamp for stamp, _ in results] == [START + (150 + 100 * k) * MS for k in range(10)]
+    assert {what for _, what in results if isinstance(what, str)} == {'xx'}
+    (error,) = (what for _, what in results if not isinstance(what, str))
+    assert isinstance(error, ArithmeticError)
+    assert solver.ticks == [START + k * 100 * MS for k in range(10)], 'no ticks after the end'
+    assert [stamp for stamp, *_ in solver.came] == sorted(stamp for stamp, *_ in solver.came)
+    with BagReader(tmp_path / 'a') as out:
+        counts = list(out.raw({'/count'}))
+    assert counts[-1].receive_ns == START + 1050 * MS
+    assert first.counts_out['/count'] == 200 + 10
+
+
+@pytest.mark.parametrize('latency', [0, 100 * MS])
+def test_results_come_after_messages_and_before_ticks(bag: Path, latency: int) -> None:
+    solver = Solver(Parameters())
+    solver.latency = latency
+    offline.run(bag, [solver])
+    at = START + 200 * MS
+    assert [name for stamp, name, _ in solver.came if stamp == at] == ['text', 'solve', 'tick']
+
+
+def test_tasks_of_one_do_not_change_what_another_gives(bag: Path) -> None:
+    def means(*processors: Processor) -> list[tuple[int, bytes]]:
+        with BagReader(bag) as reader:
+            events = offline.iterate(reader, processors)
+            return [(e.stamp, e.data) for e in events if e.topic == '/mean']
+
+    assert means(Mean(Parameters()), Solver(Parameters())) == means(Mean(Parameters()))
+
+
+def test_a_result_in_the_past_is_an_error(bag: Path) -> None:
+    solver = Solver(Parameters())
+    solver.latency = -1
+    with pytest.raises(RuntimeError, match='solver: the result of solve is in the past'):
+        offline.run(bag, [solver])
 
 
 class Broken(Mean):

@@ -30,7 +30,7 @@ ARROWS = {
     'reporting': {'core', 'replay'},
     'visualization': {'core'},
     'arguments': set(),
-    'environment': set(),
+    'environment': {'core'},
     'graph': {'core', 'arguments'},
     'ros': {
         *('core', 'control', 'fusion', 'graph', 'replay', 'reporting', 'simulation'),
