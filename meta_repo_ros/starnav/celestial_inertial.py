@@ -156,8 +156,7 @@ class Inertial:
         middle, before, done, widest = q, samples[0][0], 0.0, 0
         for stamp, (wx, wy, wz), force in samples:
             low, high = max(before, begin), min(stamp, end)
-            if stamp - before > widest:
-                widest = stamp - before
+            widest = max(widest, stamp - before)
             before = stamp
             if high <= low:
                 continue

@@ -2,11 +2,11 @@
 """Celestial fix of a moving vehicle: an inertial solution whose attitude is that of the stars.
 
 Where the vehicle is shows only in the direction of gravity, and the accelerometers feel gravity
-and acceleration as one. What parts them is that a vehicle does not accelerate for long: its velocity
-is that through the air plus the wind, or, without air data, small. So the position is known the
-better the longer it has been watched, the better its speed is known, and never better than the bias
-of the accelerometers and the deflection of the vertical. An error of position oscillates as a
-Schuler pendulum (84 minutes).
+and acceleration as one. What parts them is that a vehicle does not accelerate for long: its
+velocity is that through the air plus the wind, or, without air data, small. So the position is
+known the better the longer it has been watched, the better its speed is known, and never better
+than the bias of the accelerometers and the deflection of the vertical. An error of position
+oscillates as a Schuler pendulum (84 minutes).
 
 Latitude, longitude, height and velocity (east north up) are integrated over the intervals between
 star images with Coriolis and transport terms and normal gravity; errors are position (m), velocity,
@@ -48,6 +48,7 @@ _NO_HEIGHT = 3000.0  # m, height above the ellipsoid where nothing tells it
 _HEIGHT_TIME = 3600.0  # s, over which the bias of pressure heights changes
 _UNKNOWN_ACCELERATION, _UNKNOWN_SPEED = 3.0, 50.0  # m/s2, m/s, in a gap
 _KEPT = 128
+_PERSISTENT = 10  # velocities refused in a row: the solution is lost, start anew
 
 
 class MovingFix:
@@ -82,6 +83,7 @@ class MovingFix:
         self._covariance = np.zeros((_SIZE, _SIZE))
         self._stamp = stamp
         self._seconds = 0.0
+        self._streak = 0
         self._first = []
 
     # -- inputs ------------------------------------------------------------------------------------
@@ -135,6 +137,9 @@ class MovingFix:
         self._first.append(interval)
         span = (interval.end - self._first[0].start) / NANOSECONDS
         air = self._air_velocity(self._first[0].start, self._first[0].first.icrs_to_body)
+        if air is None and self._air_velocity(interval.end, interval.last.icrs_to_body):
+            self._first = []  # air data have begun just now: start with them
+            return
         if span >= (_PLAIN_START if air is None else _AIR_START):
             self._guess()
 
@@ -207,7 +212,7 @@ class MovingFix:
     def _step(self, interval: Interval) -> None:
         assert self._place is not None  # noqa: S101
         p, t = self._p, interval.seconds
-        latitude, longitude, altitude = self._place
+        latitude, _, altitude = self._place
         meridian, normal = radii(latitude, altitude)
         tangent = math.tan(math.radians(latitude))
         east, north, _ = self._velocity.tolist()
@@ -230,27 +235,40 @@ class MovingFix:
         velocity = self._velocity + t * (straight - np.cross(spin, middle))
         self._move(0.5 * t * (self._velocity + velocity))
         self._velocity = velocity
-        a = np.zeros((_SIZE, _SIZE))
-        a[_P, _V] = np.eye(3)
         tilt = np.array([
             [0.0, -1.0 / meridian, 0.0], [1.0 / normal, 0.0, 0.0], [tangent / normal, 0.0, 0.0],
         ])  # fmt: skip
+        a = np.zeros((_SIZE, _SIZE))
+        a[_P, _V] = np.eye(3)
         a[_V, _P] = skew(force.tolist()) @ tilt
         a[5, 2] -= 2.0 * gravity[2] / meridian
         a[_V, _V] = -skew(spin.tolist())
         a[_V, _B] = -body
         a[3, 11] = a[4, 12] = gravity[2]
-        has_air = self._air_velocity(interval.end, interval.last.icrs_to_body)
-        wind, wind_time = (
-            (p.ground_speed_sigma, p.ground_speed_time) if has_air is None
-            else (p.wind_sigma, p.wind_time)
-        )  # fmt: skip
-        way = p.deflection_distance / max(float(np.hypot(*velocity[:2])), 1.0)
+        air = self._air_velocity(interval.end, interval.last.icrs_to_body)
         height = self._height(interval.end)
-        tall = _NO_HEIGHT if height is None else p.barometer_bias_sigma
+        noise = turn @ interval.covariance @ turn.T + np.eye(3) * (p.accel_noise**2 * t)
+        self._spread(t, a, noise, with_air=air is not None, with_height=height is not None)
+        self._stamp = interval.end
+        self._seconds += t
+        self.epochs += 1
+        self._take_velocity(air, t, tilt)
+        if self._place is not None:
+            self._take_height(height)
+            self._take_gnss()
+
+    def _spread(
+        self, t: float, a: Array, noise: Array, *, with_air: bool, with_height: bool
+    ) -> None:
+        """Bring the covariance over ``t`` s of the error dynamics ``a``; ``noise``: of velocity."""
+        p = self._p
+        wind, wind_time = (
+            (p.wind_sigma, p.wind_time) if with_air else (p.ground_speed_sigma, p.ground_speed_time)
+        )
+        way = p.deflection_distance / max(float(np.hypot(*self._velocity[:2])), 1.0)
+        tall = p.barometer_bias_sigma if with_height else _NO_HEIGHT
         f = _EYE + a * t + a @ a * (0.5 * t * t)
         c = f @ self._covariance @ f.T
-        noise = turn @ interval.covariance @ turn.T + np.eye(3) * (p.accel_noise**2 * t)
         c[_V, _V] += noise
         c[_P, _V] += 0.5 * t * noise
         c[_V, _P] += 0.5 * t * noise
@@ -261,13 +279,8 @@ class MovingFix:
         self._forget(c, slice(_H, _SIZE), t / _HEIGHT_TIME, tall)
         self._wind = self._wind * math.exp(-t / wind_time)
         self._deflection = self._deflection * math.exp(-t / way)
+        self._height_bias *= math.exp(-t / _HEIGHT_TIME)
         self._covariance = c
-        self._stamp = interval.end
-        self._seconds += t
-        self.epochs += 1
-        self._take_velocity(has_air, t, tilt)
-        self._take_height(height)
-        self._take_gnss()
 
     @staticmethod
     def _forget(c: Array, block: slice, share: float, sigma: float) -> None:
@@ -296,7 +309,12 @@ class MovingFix:
             h[:, _P] = -skew(seen.tolist()) @ tilt
             sigma = np.full(3, math.hypot(self._p.gust_sigma, air[1]))
         innovation = seen - self._velocity + np.append(self._wind, 0.0)
-        self._update(innovation, h, np.diag(sigma**2 * stretch))
+        if self._update(innovation, h, np.diag(sigma**2 * stretch)):
+            self._streak = 0
+            return
+        self._streak += 1
+        if self._streak >= _PERSISTENT:
+            self._start(self._stamp)
 
     def _take_height(self, height: tuple[float, float] | None) -> None:
         assert self._place is not None  # noqa: S101

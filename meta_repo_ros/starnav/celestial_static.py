@@ -80,7 +80,10 @@ class StaticFix:
         scale = np.array([1.0 / normal, 1.0 / meridian])
         h = np.zeros((2, _SIZE))
         h[:, _PLACE] = np.eye(2)
-        self._update(measured - self._state[_PLACE], h, covariance[:2, :2] * np.outer(scale, scale))
+        r = covariance[:2, :2] * np.outer(scale, scale)
+        if not self._update(measured - self._state[_PLACE], h, r):
+            self.rejected += 1
+            return
         self._height, self._height_variance = place[2], float(covariance[2, 2])
         self._mask |= Source.GNSS
 

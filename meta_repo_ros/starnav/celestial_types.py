@@ -97,7 +97,7 @@ class CelestialParameters:
         2e-4, 'Gyroscope noise density, between images.', unit='rad/s/sqrt(Hz)', minimum=0.0
     )
     ground_speed_sigma: float = parameter(
-        20.0, 'Speed over ground of a moving vehicle without air data, each axis.', unit='m/s',
+        60.0, 'Speed over ground of a moving vehicle without air data, each axis.', unit='m/s',
         minimum=0.1,
     )  # fmt: skip
     ground_speed_time: float = parameter(
