@@ -16,17 +16,18 @@ import numpy as np
 
 from meta_repo_ros.starnav.detection.background import Background
 from meta_repo_ros.starnav.detection.blobs import Blobs
-from meta_repo_ros.starnav.detection.centroid import FWHM, Cutouts, Measured, window
+from meta_repo_ros.starnav.detection.centroid import FWHM, Cutouts, Float32, Measured, window
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
 from meta_repo_ros.starnav.image import Image
 from meta_repo_ros.starnav.types import Array, Bools, Ints
 
 DAYLIGHT = 0.2  # share of the scale that a night sky hardly reaches
-ANGLES = 48  # of rays, over half a turn
+ANGLES = 36  # of rays, over half a turn
 RAY = 24  # reach of a ray beyond the star image, pixels
 RAY_SIGNIFICANCE = 5.5
-RAY_SHARE = 0.3  # of the candidate's own brightness
+RAY_SHARE = 0.1  # of the candidate's own height
 SHAPE_SIGNIFICANCE = 4.0
+LEAST_FOR_HOT = 0.72  # pixels; narrower star images look like hot pixels
 HOT = 0.62  # share of the star filter's gain over the brightest pixel that a star has at least
 
 
@@ -98,20 +99,23 @@ def sort_blobs(
     # Pixels that leak along a column or row belong to a saturated star.
     axis_angle = np.abs((angle + np.pi / 4.0) % (np.pi / 2.0) - np.pi / 4.0)
     bloom = saturated & (axis_angle < 0.06) & (blobs.saturated >= 4)
+    bloom &= (long > 1.5 * short) & (short < 2.0 * fwhm)
     elongated = (long > parameters.max_elongation * np.maximum(short, 0.5 * sigma)) & (
         long > 1.5 * sigma
     )
     elongated &= (blobs.area >= 6) & ~bloom
     core = np.sqrt(blobs.saturated / np.pi)
     large = blobs.area > 4.0 * expected + 12.0
-    extended = np.where(saturated, core > 3.0 * fwhm, large) & ~elongated & ~bloom
+    extended = np.where(saturated, core > 2.2 * fwhm, large) & ~elongated & ~bloom
+    # A bright star lights many pixels.
+    hot = (ratio > 5.0) & (blobs.area < 0.35 * expected) & (sigma > LEAST_FOR_HOT)
     pairs, ends = _pairs(image, background, blobs, (long, short, angle), sigma)
     pair = np.zeros(len(blobs), bool)
     pair[pairs] = elongated[pairs] & (long[pairs] < 4.0 * fwhm)
     streak = elongated & ~pair
     segments = _segments(blobs, streak, (long, angle), sigma)
     discs = _discs(blobs, extended, sigma)
-    single = ~streak & ~extended & ~pair
+    single = ~streak & ~extended & ~pair & ~hot
     chosen = np.flatnonzero(single)
     double = np.flatnonzero(pair[pairs])
     position = np.concatenate([blobs.position[chosen], ends[double].reshape(-1, 2)])
@@ -123,6 +127,7 @@ def sort_blobs(
     rejected = {
         'streak': int(streak.sum()) + int(on.sum()),
         'extended': int(extended.sum()) + int((within & ~on).sum()),
+        'hot pixel': int((hot & ~streak & ~extended).sum()),
     }
     keep = ~on & ~within
     return Sorted(position[keep], owner[keep], regions, rejected)
@@ -188,7 +193,9 @@ def _discs(blobs: Blobs, extended: Bools, sigma: float) -> Array:
     return np.concatenate([blobs.position[which], (1.2 * radius + 3.0 * sigma)[:, None]], axis=1)
 
 
-def shapes(cutouts: Cutouts, found: Measured, sigma: float, saturated: Bools) -> dict[str, Bools]:
+def shapes(
+    cutouts: Cutouts, found: Measured, sigma: float, saturated: Bools, lined: Bools
+) -> dict[str, Bools]:
     """Which candidates do not have the shape of a star.
 
     Args:
@@ -196,6 +203,7 @@ def shapes(cutouts: Cutouts, found: Measured, sigma: float, saturated: Bools) ->
         found: their centroids, with a weight of ``sigma``.
         sigma: of a star image, pixels.
         saturated: (n,) candidates whose shape tells nothing.
+        lined: (n,) candidates on lines of light.
 
     Returns:
         By reason, whether each candidate (n,) is that.
@@ -203,13 +211,13 @@ def shapes(cutouts: Cutouts, found: Measured, sigma: float, saturated: Bools) ->
     gain = np.sqrt(np.pi) * sigma  # of the star filter over one pixel, for a star
     peak = cutouts.pixels.max(axis=(1, 2)) / cutouts.noise
     hot = (peak - 2.0) * HOT * gain > found.snr
-    if gain < 1.3:  # star images of a single pixel: no test can tell
+    if sigma < LEAST_FOR_HOT:
         hot[:] = False
     half = sigma**2 / 2.0
     uu, uv, vv = found.moments.T / half
     spread = 1.0 / np.maximum(found.snr, 1e-3)
     e1, e2 = (uu - vv) / 2.0, uv
-    bright = (found.snr > 12.0) & ~hot & ~saturated
+    bright = (found.snr > 12.0) & found.converged & ~hot & ~saturated & ~lined
     if bright.sum() >= 5:
         # All stars drawn out alike by rotation during the exposure are stars.
         e1, e2 = e1 - np.median(e1[bright]), e2 - np.median(e2[bright])
@@ -219,11 +227,14 @@ def shapes(cutouts: Cutouts, found: Measured, sigma: float, saturated: Bools) ->
     size = (uu + vv) / 2.0
     wide = (size > 1.45 + SHAPE_SIGNIFICANCE * spread) & ~long & ~hot & ~saturated
     sharp = (size < 0.5 - SHAPE_SIGNIFICANCE * spread) & ~hot & ~saturated
-    return {'hot pixel': (hot & ~saturated) | sharp, 'streak': long, 'extended': wide}
+    return {'hot pixel': (hot & ~saturated) | sharp, 'streak': long | lined, 'extended': wide}
 
 
 def on_rays(image: Image, position: Array, amplitude: Array, noise: Array, sigma: float) -> Bools:
-    """Which candidates lie on a line of light.
+    """Which candidates lie on a line of light, or at its end.
+
+    Light along rays from just outside of the star image is compared with that of the rays on both
+    sides. By medians, so that another star on a ray does not count, and in both halves of a ray.
 
     Args:
         image: uint8 or uint16.
@@ -234,35 +245,49 @@ def on_rays(image: Image, position: Array, amplitude: Array, noise: Array, sigma
     """
     if not len(position):
         return np.zeros(0, bool)
+    light = _rays(image, position, sigma)
+    # Halo, moon glow: what is the same all round at each distance.
+    light -= np.median(light, axis=1, keepdims=True)
+    both = (light[:, :ANGLES] + light[:, ANGLES:]) / 2.0
+    found = np.zeros(len(position), bool)
+    # A ray of R samples of 3 x 3 pixels has about 3 R independent pixels; the median of samples
+    # has a quarter more noise than their mean.
+    for rays, pixels in ((both, 6.0 * RAY), (light, 3.0 * RAY)):
+        theory = 1.25 * noise / np.sqrt(pixels)
+        middle = _high(np.median(rays, axis=2))
+        spread = np.maximum(1.4826 * np.median(np.abs(middle), axis=1), theory)
+        best = middle.argmax(axis=1)
+        row = np.arange(len(position))
+        ray = rays[row, best]
+        lesser = np.minimum(
+            np.median(ray[:, : RAY // 2], axis=1), np.median(ray[:, RAY // 2 :], axis=1)
+        )
+        strong = middle[row, best] > RAY_SIGNIFICANCE * spread
+        strong &= lesser > 0.5 * RAY_SIGNIFICANCE * spread
+        found |= strong & (middle[row, best] > RAY_SHARE * amplitude)
+    return found
+
+
+def _rays(image: Image, position: Array, sigma: float) -> Float32:
+    """Light (n, 2 ANGLES, RAY) along rays all round, means of 3 x 3 pixels."""
     start = 3.5 * sigma + 1.0
     half = int(np.ceil(start + RAY)) + 1
     pixels, corner = window(image, position, half)
     n, k = pixels.shape[:2]
-    tall = cv2.blur(pixels.reshape(n * k, k), (3, 3))
-    smooth = tall.reshape(n, k * k)
-    theta = np.arange(ANGLES) * np.pi / ANGLES
+    smooth = cv2.blur(pixels.reshape(n * k, k), (3, 3)).reshape(n, k * k)
+    theta = np.arange(2 * ANGLES) * (np.pi / ANGLES)
     radius = start + np.arange(RAY)
-    radius = np.concatenate([-radius[::-1], radius])
     local = position - corner
-    u = np.rint(local[:, 0, None, None] + np.cos(theta)[:, None] * radius).astype(np.int64)
-    v = np.rint(local[:, 1, None, None] + np.sin(theta)[:, None] * radius).astype(np.int64)
-    flat = np.clip(v, 0, k - 1) * k + np.clip(u, 0, k - 1)
-    light = np.take_along_axis(smooth, flat.reshape(n, -1), axis=1).reshape(n, ANGLES, -1)
-    # Halo, moon glow: what is the same all round at each distance, counted on both sides.
-    both = (light[:, :, RAY:] + light[:, :, RAY - 1 :: -1]) / 2.0
-    both = both - np.median(both, axis=1, keepdims=True)
-    sample = noise[:, None, None] / 3.0 / np.sqrt(2.0)
-    mean = np.clip(both, -4.0 * sample, 4.0 * sample).mean(axis=2)
-    full = np.median(both, axis=2)
-    # A curved background varies slowly with the angle.
-    for wave in (2.0, 4.0):
-        c, s = np.cos(wave * theta), np.sin(wave * theta)
-        mean -= ((mean @ c)[:, None] * c + (mean @ s)[:, None] * s) * (2.0 / ANGLES)
-    spread = 1.4826 * np.median(np.abs(mean), axis=1)
-    # Neighbouring samples share pixels: a ray of R samples has about 3 R independent pixels.
-    theory = noise / np.sqrt(2.0 * 3.0 * RAY)
-    best = mean.argmax(axis=1)
-    row = np.arange(n)
-    strong = mean[row, best] > RAY_SIGNIFICANCE * np.maximum(spread, theory)
-    light_share = np.maximum(full[row, best], mean[row, best]) / np.maximum(amplitude, 1e-9)
-    return np.asarray(strong & (light_share > RAY_SHARE * 0.6))
+    u = np.rint(local[:, 0, None, None] + np.cos(theta)[:, None] * radius).astype(np.int32)
+    v = np.rint(local[:, 1, None, None] + np.sin(theta)[:, None] * radius).astype(np.int32)
+    flat = (v * k + u).reshape(n, -1) + np.arange(n, dtype=np.int32)[:, None] * (k * k)
+    light: Float32 = smooth.reshape(-1).take(flat).reshape(n, 2 * ANGLES, RAY)
+    return light
+
+
+def _high(values: Array) -> Array:
+    """Values (n, angles) on a circle less their running median over 60 degrees."""
+    reach = max(2, round(values.shape[1] / 12))
+    around = np.concatenate([values[:, -reach:], values, values[:, :reach]], axis=1)
+    views = np.lib.stride_tricks.sliding_window_view(around, 2 * reach + 1, axis=1)
+    return np.asarray(values - np.median(views, axis=2))

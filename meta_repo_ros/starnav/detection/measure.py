@@ -109,19 +109,16 @@ def judge(
     reasons['edge'] = int((found.converged & ~inside).sum())
     reasons['faint'] = int((~keep).sum()) - reasons['edge']
     if parameters.reject_artefacts:
-        for reason, verdict in artefacts.shapes(cutouts, found, sigma, rough.saturated).items():
+        chosen = np.flatnonzero(keep & ~rough.saturated)
+        height = found.flux[chosen] / (2.0 * np.pi * sigma**2)
+        lined = np.zeros(len(position), bool)
+        lined[chosen] = artefacts.on_rays(
+            image, found.position[chosen], height, cutouts.noise[chosen], sigma
+        )
+        verdicts = artefacts.shapes(cutouts, found, sigma, rough.saturated, lined)
+        for reason, verdict in verdicts.items():
             reasons[reason] = reasons.get(reason, 0) + int((verdict & keep).sum())
             keep &= ~verdict
-        chosen = np.flatnonzero(keep & ~rough.saturated)
-        lined = artefacts.on_rays(
-            image,
-            found.position[chosen],
-            found.flux[chosen] / (2.0 * np.pi * sigma**2),
-            cutouts.noise[chosen],
-            sigma,
-        )
-        reasons['streak'] = reasons.get('streak', 0) + int(lined.sum())
-        keep[chosen[lined]] = False
     chosen = np.flatnonzero(keep)
     chosen = chosen[np.argsort(-found.flux[chosen], kind='stable')]
     chosen = chosen[apart(found.position[chosen], max(1.5 * sigma, 1.0))][: parameters.max_stars]

@@ -69,7 +69,9 @@ def track(image: Image, windows: Array, parameters: DetectionParameters) -> Cent
     keep = found.converged & (found.snr >= least) & inside
     reasons = {'faint': int((~keep).sum())}
     if parameters.reject_artefacts:
-        for reason, verdict in artefacts.shapes(cutouts, found, sigma, saturated).items():
+        for reason, verdict in artefacts.shapes(
+            cutouts, found, sigma, saturated, np.zeros(len(keep), bool)
+        ).items():
             reasons[reason] = int((verdict & keep).sum())
             keep &= ~verdict
     chosen = np.flatnonzero(keep)
