@@ -5,8 +5,8 @@ Both give a place; their difference has a known covariance, so its normalised sq
 variable of two degrees of freedom while all is well. Successive celestial fixes err alike (bias,
 deflection of the vertical), so tests closer together than ``spacing`` are one test, and their mean
 is tested, not their number: the celestial covariance counts in full, that of GNSS divided by the
-number of fixes. One decision is false with ``false_alarm_probability`` at most; with one decision in
-``spacing`` seconds that is the rate of false alarms.
+number of fixes. One decision is false with ``false_alarm_probability`` at most; with one decision
+in ``spacing`` seconds that is the rate of false alarms.
 
 A clock that is wrong moves the celestial longitude alone, by 15.04 arcsec each second, and leaves
 the latitude where it was. Such a difference is told apart: it may be the clock or the longitude.

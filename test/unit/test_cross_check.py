@@ -61,7 +61,8 @@ def test_false_alarms_come_as_often_as_stated() -> None:
 def test_a_spoofer_is_suspected_and_cleared_with_hysteresis() -> None:
     check = make()
     feed(check, 30)
-    assert check.verdict.finding is Finding.AGREE
+    first = check.verdict
+    assert first.finding is Finding.AGREE
     feed(check, 30, start=30, gnss=(700.0, 900.0))
     verdict = check.verdict
     assert verdict.spoofing_suspected
@@ -69,14 +70,13 @@ def test_a_spoofer_is_suspected_and_cleared_with_hysteresis() -> None:
     assert '1140 m from the celestial fix' in verdict.text
     assert verdict.statistic > verdict.threshold
     assert (verdict.east, verdict.north) == pytest.approx((700.0, 900.0), abs=5.0)
-    # near enough not to raise suspicion, too far to end it
-    feed(check, 60, start=60, gnss=(0.0, 500.0))
-    assert check.verdict.spoofing_suspected
-    feed(check, 20, start=120)
-    assert check.verdict.spoofing_suspected
-    feed(check, 30, start=140)
-    assert not check.verdict.spoofing_suspected
-    assert check.verdict.finding is Finding.AGREE
+    # near enough not to raise suspicion, too far to end it; then three decisions of agreement
+    course = []
+    for start, north in ((60, 500.0), (90, 500.0), (120, 0.0), (150, 0.0)):
+        feed(check, 20, start=start, gnss=(0.0, north))
+        course.append(check.verdict.spoofing_suspected)
+    assert course == [True, True, True, False]
+    assert check.verdict.text == 'GNSS and celestial fix agree within 0 m'
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_spoofer_is_suspected_and_cleared_with_hysteresis() -> None:
     ],
 )
 def test_a_wrong_clock_is_told_from_a_spoofer(seconds: float, words: str) -> None:
-    meridian, normal = radii(PLACE[0], 0.0)
+    _, normal = radii(PLACE[0], 0.0)
     west = -7.292115e-5 * seconds * normal * math.cos(math.radians(PLACE[0]))
     check = make()
     feed(check, 30, star=(west + 40.0, -90.0))

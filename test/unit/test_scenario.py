@@ -104,7 +104,7 @@ def test_what_is_no_scenario_at_all(tmp_path: Path) -> None:
         load_scenario(_write(tmp_path, GOOD + 'duration: 3.0\n'))
     with pytest.raises(ScenarioError, match=r'flight\.yaml:2'):
         load_scenario(_write(tmp_path, 'aircraft: c172\n  duration: }'))
-    with pytest.raises(ScenarioError, match='no such scenario; shipped are demo'):
+    with pytest.raises(ScenarioError, match='no such scenario; shipped are celestial_flight, demo'):
         find_scenario('dmeo')
 
 
