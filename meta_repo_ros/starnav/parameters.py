@@ -134,7 +134,7 @@ class CameraParameters:
         unit='s', minimum=-1.0, maximum=1.0,
     )  # fmt: skip
     exposure: float = parameter(
-        0.1, 'Exposure, for the mean attitude within it.', unit='s', minimum=0.0, maximum=60.0
+        0.2, 'Exposure, for the mean attitude within it.', unit='s', minimum=0.0, maximum=60.0
     )
     camera_to_body: tuple[float, ...] = parameter(
         (0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5)),
