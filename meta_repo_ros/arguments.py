@@ -84,6 +84,20 @@ ARGUMENTS: tuple[Argument, ...] = (
     Argument('bag_path', 'Directory of the recorded bag; a new one under runs/ by default.'),
     Argument('rviz', 'Whether rviz2 is started too.', 'false', _BOOL),
     Argument('scenario', 'Scenario of the simulated flight: a shipped name or a YAML file.'),
+    Argument(
+        'starnav',
+        'Whether the star navigator runs; auto: where the profile has it and a star camera is '
+        'there: of a driver, of the scenario, or in the bag.',
+        'auto',
+        ('auto', *_BOOL),
+    ),
+    Argument(
+        'star_camera',
+        'Whether images of a simulated star camera are rendered beside the star navigator; '
+        'auto: where the scenario has one and the simulator does not render them itself.',
+        'auto',
+        ('auto', *_BOOL),
+    ),
     Argument('bag', 'Bag that is played in the place of the simulator.'),
 )
 
@@ -92,7 +106,8 @@ ARGUMENTS: tuple[Argument, ...] = (
 class Settings:
     """Checked values of ``ARGUMENTS``; the fields bear their names.
 
-    ``use_sim_time`` is None for auto, a path is None where it is not given.
+    ``use_sim_time``, ``starnav`` and ``star_camera`` are None for auto, a path is None where it is
+    not given.
     """
 
     profile: str
@@ -107,6 +122,8 @@ class Settings:
     bag_path: Path | None
     rviz: bool
     scenario: str
+    starnav: bool | None
+    star_camera: bool | None
     bag: Path | None
 
     @classmethod
@@ -124,17 +141,16 @@ class Settings:
                 raise ArgumentError(name, f'unknown argument; {hint}')
         text = {name: values.get(name, item.default) for name, item in known.items()}
         for name, item in known.items():
-            if item.choices == _BOOL or name == 'use_sim_time':
+            if set(_BOOL) <= set(item.choices):
                 text[name] = text[name].lower()  # launch files of others write True
             if item.choices and text[name] not in item.choices:
                 allowed = ', '.join(item.choices)
                 raise ArgumentError(name, f'must be one of {allowed}; got {text[name]!r}')
-        sim_time = text['use_sim_time']
         return cls(
             profile=text['profile'],
             vehicles=_vehicles(text['vehicles']),
             namespace=_namespace(text['namespace']),
-            use_sim_time=None if sim_time == 'auto' else sim_time == 'true',
+            use_sim_time=_automatic(text['use_sim_time']),
             params_file=_existing('params_file', text['params_file']),
             log_level=text['log_level'],
             autostart=text['autostart'] == 'true',
@@ -143,12 +159,18 @@ class Settings:
             bag_path=Path(text['bag_path']).expanduser() if text['bag_path'] else None,
             rviz=text['rviz'] == 'true',
             scenario=text['scenario'],
+            starnav=_automatic(text['starnav']),
+            star_camera=_automatic(text['star_camera']),
             bag=_existing('bag', text['bag']),
         )
 
     def vehicle_namespace(self, vehicle: int) -> str:
         """Absolute namespace of ``vehicle`` (from 1), '' for the root."""
         return f'{self.namespace}/uav{vehicle}' if self.vehicles > 1 else self.namespace
+
+
+def _automatic(text: str) -> bool | None:
+    return None if text == 'auto' else text == 'true'
 
 
 def _vehicles(text: str) -> int:

@@ -24,6 +24,11 @@ from typing import Any
 import yaml
 
 from meta_repo_ros.arguments import ARGUMENTS, Argument, ArgumentError, Settings
+from meta_repo_ros.core.equipment import (
+    bag_has_star_images,
+    scenario_has_star_camera,
+    scenario_renders_images,
+)
 from meta_repo_ros.core.installation import config_directory
 
 __all__ = [
@@ -82,6 +87,7 @@ NODES: Mapping[str, NodeType] = MappingProxyType(
                 'meta_repo_ros.fusion.attitude_processor:AttitudeFusion',
                 'navigation',
             ),
+            NodeType('starnav', 'meta_repo_ros.starnav.processor:StarNav', 'starnav'),
             NodeType(
                 'odometry_to_tf',
                 'meta_repo_ros.ros.odometry_to_tf:OdometryToTf',
@@ -97,6 +103,7 @@ NODES: Mapping[str, NodeType] = MappingProxyType(
                 'meta_repo_ros.visualization.processor:TrackVisualizer',
                 'visualization',
             ),
+            NodeType('star_camera', 'meta_repo_ros.simulation.sky_camera:SkyCamera', 'starnav'),
             NodeType(
                 'bag_recorder',
                 'meta_repo_ros.ros.bag_recorder:BagRecorder',
@@ -133,6 +140,7 @@ SUBSYSTEMS: Mapping[str, str] = MappingProxyType(
         'simulation': 'a simulated flight: sensors, ground truth, /clock',
         'replay': 'a bag in place of the sensors, with /clock',
         'navigation': 'navigation and attitude fusion',
+        'starnav': 'the star navigator, with the simulated star camera where one is flown',
         'control': 'the setpoint arbiter',
         'visualization': 'tracks and markers for rviz2, tf where tf2_msgs is installed',
         'supervision': 'the lifecycle manager: ordered bring-up, dead and hung nodes',
@@ -143,10 +151,10 @@ SUBSYSTEMS: Mapping[str, str] = MappingProxyType(
 PROFILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         'stand_alone': ('navigation', 'supervision'),
-        'modular': ('navigation', 'control', 'visualization', 'supervision'),
-        'full': ('simulation', 'navigation', 'control', 'visualization', 'supervision'),
-        'cloud': ('simulation', 'navigation', 'control', 'supervision'),
-        'hybrid': ('navigation', 'control', 'supervision'),
+        'modular': ('navigation', 'starnav', 'control', 'visualization', 'supervision'),
+        'full': ('simulation', 'navigation', 'starnav', 'control', 'visualization', 'supervision'),
+        'cloud': ('simulation', 'navigation', 'starnav', 'control', 'supervision'),
+        'hybrid': ('navigation', 'starnav', 'control', 'supervision'),
     }
 )
 """Subsystems of each profile.
@@ -154,7 +162,8 @@ PROFILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 stand_alone: navigation alone, beside a system of the user's own. modular: everything but the
 source of sensor data, which drivers give. full: everything, with the simulator. cloud: everything
 on a server without a screen. hybrid: the half that flies on board; pictures and records are made
-on the ground. ``bag`` puts a bag player in the place of the simulator in any of them.
+on the ground. ``bag`` puts a bag player in the place of the simulator in any of them. Where there
+is no star camera, the star navigator is left out.
 """
 
 _PROCESSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -162,6 +171,7 @@ _PROCESSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         'simulation': ('flight_simulator',),
         'replay': ('bag_player',),
         'navigation': ('navigation_fusion', 'attitude_fusion', 'odometry_to_tf'),
+        'starnav': ('starnav', 'star_camera'),  # images pass by reference
         'control': ('setpoint_arbiter', 'track_visualizer'),
         'supervision': ('lifecycle_manager',),
         'recording': ('bag_recorder',),
@@ -287,14 +297,38 @@ def _subsystems(settings: Settings, chosen: Collection[str] | None) -> tuple[str
         wanted = wanted - {'simulation'} | {'replay'}
     if settings.record:
         wanted.add('recording')
+    if not _starnav_runs(settings, wanted):
+        wanted.discard('starnav')
     return tuple(name for name in SUBSYSTEMS if name in wanted)
 
 
+def _starnav_runs(settings: Settings, subsystems: Collection[str]) -> bool:
+    if settings.starnav is not None:
+        return settings.starnav
+    if settings.bag is not None:
+        return bag_has_star_images(settings.bag)
+    if 'simulation' in subsystems:
+        return bool(settings.star_camera) or scenario_has_star_camera(
+            settings.scenario, settings.params_file
+        )
+    return True
+
+
+def _star_camera_runs(settings: Settings, subsystems: Collection[str]) -> bool:
+    if settings.star_camera is not None:
+        return settings.star_camera
+    return (
+        'simulation' in subsystems
+        and scenario_has_star_camera(settings.scenario, settings.params_file)
+        and not scenario_renders_images(settings.scenario, settings.params_file)
+    )
+
+
 def _vehicle(settings: Settings, subsystems: Collection[str], vehicle: int) -> list[ProcessSpec]:
-    names = _nodes(subsystems, vehicle)
+    names = _nodes(settings, subsystems, vehicle)
     managed = names
     if set(subsystems) == {'supervision'}:  # the rest is started by other launch files
-        managed = _nodes(_subsystems(settings, None), vehicle)
+        managed = _nodes(settings, _subsystems(settings, None), vehicle)
     supervised = 'lifecycle_manager' in names
     simulated = settings.use_sim_time
     if simulated is None:
@@ -319,16 +353,26 @@ def _vehicle(settings: Settings, subsystems: Collection[str], vehicle: int) -> l
                 autostart=settings.autostart and not supervised,
                 respawn=settings.respawn and not required,
                 required=required,
+                images=_publishes_images(nodes, settings),
             )
         )
     return processes
 
 
-def _nodes(subsystems: Collection[str], vehicle: int) -> list[str]:
+def _publishes_images(nodes: Collection[str], settings: Settings) -> bool:
+    return bool({'starnav', 'star_camera', 'bag_player'} & set(nodes)) or (
+        'flight_simulator' in nodes
+        and scenario_renders_images(settings.scenario, settings.params_file)
+    )
+
+
+def _nodes(settings: Settings, subsystems: Collection[str], vehicle: int) -> list[str]:
+    left_out = set() if _star_camera_runs(settings, subsystems) else {'star_camera'}
     return [
         node.name
         for node in NODES.values()
         if node.subsystem in subsystems
+        and node.name not in left_out
         and (vehicle == 1 or not node.shared)
         and (not node.requires or importlib.util.find_spec(node.requires) is not None)
     ]
@@ -354,6 +398,8 @@ def _given(
         if vehicle > 1:  # one /clock in a system
             given['publish_clock'] = False
         return given
+    if node == 'star_camera' and settings.scenario:
+        return {'scenario': settings.scenario}
     if node == 'bag_player' and settings.bag is not None:
         return {'path': str(settings.bag), **_listeners(present)}
     if node == 'bag_recorder' and settings.bag_path is not None:
@@ -363,7 +409,8 @@ def _given(
 
 def _listeners(present: Collection[str]) -> dict[str, object]:
     """For whom a source of data waits: who must not miss the beginning."""
-    names = [n for n in ('navigation_fusion', 'attitude_fusion', 'bag_recorder') if n in present]
+    listening = ('navigation_fusion', 'attitude_fusion', 'starnav', 'star_camera', 'bag_recorder')
+    names = [name for name in listening if name in present]
     return {'wait_for_nodes': names} if names else {}
 
 

@@ -32,9 +32,10 @@ COMMON = (
 """Arguments of every launch file."""
 OWN = {
     'simulation': ('scenario',),
+    'starnav': ('star_camera', 'scenario'),
     'visualization': ('rviz',),
     'recording': ('bag_path',),
-    'supervision': ('profile', 'record', 'bag'),
+    'supervision': ('profile', 'record', 'scenario', 'starnav', 'star_camera', 'bag'),
 }
 """What the launch file of one subsystem takes besides."""
 

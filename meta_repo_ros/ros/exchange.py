@@ -88,6 +88,11 @@ class BulkPublisher:
         self._place.publishers.append(self)
         self._place.changed()
 
+    @property
+    def topic_name(self) -> str:
+        """Resolved name."""
+        return str(self.dds.topic_name)
+
     def publish(self, message: Any) -> None:
         """Hand ``message`` to every subscriber; it must not be changed any more."""
         self._sequence += 1

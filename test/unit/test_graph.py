@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,9 +95,78 @@ def test_a_bag_takes_the_place_of_the_simulator(tmp_path: Path) -> None:
         assert names(processes)['replay'] == ['bag_player']
         assert given(processes, 'bag_player') == {
             'path': str(tmp_path),
-            'wait_for_nodes': ['navigation_fusion', 'attitude_fusion'],
+            'wait_for_nodes': ['navigation_fusion', 'attitude_fusion']
+            + ['starnav'] * ('starnav' in PROFILES[profile]),
         }
         assert all(process.use_sim_time for process in processes)
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Callable[[str], str]:
+    """``scenario(sensors)``: path of a file that a simulator could be told to fly."""
+
+    def write(sensors: str) -> str:
+        path = tmp_path / 'flight.yaml'
+        path.write_text(f'aircraft: c172\nsensors: {sensors}\n')
+        return str(path)
+
+    return write
+
+
+def test_the_star_navigator_runs_where_there_is_a_star_camera(
+    tmp_path: Path, scenario: Callable[[str], str]
+) -> None:
+    def process(arguments: dict[str, str]) -> list[str]:
+        return names(system(arguments)).get('starnav', [])
+
+    assert process({}) == process({'scenario': 'demo'}) == []
+    assert process({'profile': 'modular'}) == process({'profile': 'hybrid'}) == ['starnav']
+    assert process({'profile': 'modular', 'starnav': 'false'}) == []
+    assert process({'profile': 'stand_alone'}) == []
+    assert process({'starnav': 'true'}) == ['starnav']
+    assert process({'star_camera': 'true'}) == ['starnav', 'star_camera']
+    flight = scenario('{star_camera: {rate: 1}}')
+    assert process({'scenario': flight}) == ['starnav', 'star_camera']
+    assert process({'scenario': flight, 'star_camera': 'false'}) == ['starnav']
+    assert process({'scenario': flight, 'starnav': 'false'}) == []
+    assert process({'scenario': scenario('{eye: {type: star_camera}}')}) == [
+        'starnav',
+        'star_camera',
+    ]
+    assert process({'scenario': scenario('{star_camera: {render: true}}')}) == ['starnav']
+    assert process({'scenario': scenario('{star_camera: {enabled: false}}')}) == []
+    assert process({'scenario': scenario('[broken')}) == []
+    own = tmp_path / 'own.yaml'
+    own.write_text(f"/**/flight_simulator: {{ros__parameters: {{scenario: '{flight}'}}}}\n")
+    scenario('{star_camera: }')
+    assert process({'params_file': str(own)}) == ['starnav', 'star_camera']
+
+
+def test_a_bag_without_star_images_needs_no_star_navigator(tmp_path: Path) -> None:
+    def process(*topics: str) -> bool:
+        rows = [{'topic_metadata': {'name': name}, 'message_count': 1} for name in topics]
+        content = {'rosbag2_bagfile_information': {'topics_with_message_count': rows}}
+        (tmp_path / 'metadata.yaml').write_text(yaml.safe_dump(content))
+        return 'starnav' in names(system({'bag': str(tmp_path)}))
+
+    assert process('/imu/data_raw', '/uav1/star_camera/image')
+    assert not process('/imu/data_raw')
+
+
+def test_the_star_camera_and_its_listeners_are_told_of_each_other(
+    scenario: Callable[[str], str],
+) -> None:
+    flight = scenario('{star_camera: }')
+    processes = system({'scenario': flight})
+    assert given(processes, 'star_camera') == {'scenario': flight}
+    waited = given(processes, 'flight_simulator')['wait_for_nodes']
+    assert waited == ['navigation_fusion', 'attitude_fusion', 'starnav', 'star_camera']
+    order = given(processes, 'lifecycle_manager')['node_names']
+    assert isinstance(order, list)
+    assert order.index('starnav') < order.index('star_camera') < order.index('flight_simulator')
+    assert {p.name for p in processes if p.images} == {'starnav'}
+    rendered = system({'scenario': scenario('{star_camera: {render: true}}')})
+    assert {p.name for p in rendered if p.images} == {'starnav', 'simulation'}
 
 
 def test_drivers_run_on_the_wall_clock_unless_told_otherwise() -> None:
@@ -112,7 +182,7 @@ def test_a_subsystem_alone_starts_itself_and_the_manager_alone_knows_the_profile
     (supervision,) = system({'profile': 'hybrid'}, ['supervision'])
     assert not supervision.autostart
     assert supervision.nodes[0].parameters['node_names'] == [
-        'navigation_fusion', 'attitude_fusion', 'setpoint_arbiter',
+        'navigation_fusion', 'attitude_fusion', 'starnav', 'setpoint_arbiter',
     ]  # fmt: skip
     (visualization,) = system({}, ['visualization'])[-1:]
     assert (visualization.name, visualization.nodes[0].type) == (

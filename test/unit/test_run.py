@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shutil
 import signal
 import sys
 import time
@@ -180,6 +182,25 @@ def test_the_wheels_need_not_start_python_twice() -> None:
 
     assert asyncio.run(main()) == 0, lines
     assert lines == ['True False']
+
+
+def test_who_publishes_images_gets_shared_memory_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = 'FASTDDS_DEFAULT_PROFILES_FILE'
+    monkeypatch.delenv(name, raising=False)
+    assert name not in process_environment()
+    profiles = Path(process_environment(images=True)[name])
+    (size,) = re.findall(r'<segment_size>(\d+)<', profiles.read_text(encoding='utf-8'))
+    assert int(size) > 4096 * 4096 * 2
+    assert process_environment({name: '/own.xml'}, images=True)[name] == '/own.xml'
+    usage = shutil.disk_usage('/')
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: usage._replace(free=64 << 20))
+    assert name not in process_environment({}, images=True), 'there is too little of it'
+    monkeypatch.undo()
+    lines: list[str] = []
+    code = f'import os; print(os.environ.get("{name}"))'
+    runner = Runner([python('a', code, images=True)], on_output=lambda _, line: lines.append(line))
+    assert asyncio.run(runner.run()) == 0
+    assert lines == [str(profiles)]
 
 
 def test_the_domain_is_a_number_that_dds_takes() -> None:
