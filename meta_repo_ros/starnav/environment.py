@@ -10,14 +10,14 @@ from meta_repo_ros.starnav.parameters import EnvironmentParameters
 
 _VELOCITY_LIFETIME = 10 * NANOSECONDS
 _PRESSURE_LIFETIME = 60 * NANOSECONDS
-_LEAST_PRESSURE = 1000.0  # Pa: above 30 km refraction is below a hundredth of a second of arc
+_LEAST_PRESSURE = 10.0  # Pa: above 65 km refraction at 45 deg is below 0.01 arcsec
 
 
 class Environment:
     """The newest of each, and how old it may be.
 
     The place is that of GNSS, else that of the celestial fix, else that of the parameters: ten
-    kilometres of error change refraction by less than 0.1 arcsec in the upper half of the sky.
+    kilometres of error change refraction by less than 0.2 arcsec in the upper half of the sky.
 
     Args:
         parameters: of this group.

@@ -254,10 +254,12 @@ def _accuracy(node: StarNav) -> Diagnostic:
 
 def _astronomy(node: StarNav, frame: Frame) -> Diagnostic:
     orientation = earth_orientation(frame.stamp)
+    error = earth_orientation_error(frame.stamp)
     place, source = node.environment.place(frame.stamp)
     values: Values = {
         'earth_orientation': orientation.source,
-        'ut1_sigma_s': _rounded(earth_orientation_error(frame.stamp).ut1),
+        'ut1_sigma_s': _rounded(error.ut1),
+        'longitude_sigma_m': _rounded(error.longitude(place[0] if place else 0.0)),
         'catalogue': node.parameters.starnav_core.star_database.catalog,
         'catalogue_stars': len(node.catalogue),
         'catalogue_epoch': round(1991.25 + years(frame.sky_stamp), 3)
@@ -268,10 +270,11 @@ def _astronomy(node: StarNav, frame: Frame) -> Diagnostic:
         'refraction': node.environment.observer(frame.stamp).pressure > 0.0,
     }
     if orientation.source == 'extrapolated':
-        return Diagnostic(
-            'astronomy', Level.WARN,
-            'the shipped table of Earth orientation has ended: update astropy-iers-data', values,
-        )  # fmt: skip
+        text = (
+            f'{error.days_outside:.0f} days past the shipped table of Earth orientation: longitude '
+            f'errs by {error.longitude(place[0] if place else 0.0):.0f} m; update astropy-iers-data'
+        )
+        return Diagnostic('astronomy', Level.WARN, text, values)
     return Diagnostic('astronomy', Level.OK, 'ok', values)
 
 
