@@ -56,7 +56,8 @@ class CameraBook:
         except (CameraError, ValueError, TypeError, OverflowError) as error:
             self._from_info = None
             self.refused += 1
-            self.problem = str(error)
+            text = str(error)
+            self.problem = text if text.startswith('camera_info') else f'camera_info: {text}'
 
     def current(self, width: int, height: int) -> tuple[Camera | None, str]:
         """The camera for images of this size, None where unknown, and where it comes from."""
@@ -76,6 +77,13 @@ class CameraBook:
         if learned is not None and (learned.width, learned.height) == size:
             return learned, 'found by itself'
         return None, 'unknown'
+
+    def mismatch(self, width: int, height: int) -> str:
+        """Why camera_info is not used for images of this size, '' where it is or there is none."""
+        camera = self._from_info
+        if camera is None or (camera.width, camera.height) == (width, height):
+            return self.problem
+        return f'camera_info is of {camera.width}x{camera.height} px, images of {width}x{height} px'
 
     def take_match(self, camera: Camera | None, match: Match, *, was_known: bool) -> None:
         """Learn from an image: a camera that was not known, or one that no longer fits."""

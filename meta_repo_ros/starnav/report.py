@@ -35,11 +35,12 @@ class ImageCounts:
         notes: oddities that were mended, by text.
         streak: not solved in a row.
         last_solved: ns, 0 for none.
+        first: ns, the first result.
     """
 
     def __init__(self) -> None:
         self.received = self.solved = self.tracked = self.windowed = self.streak = 0
-        self.last_solved = 0
+        self.last_solved = self.first = 0
         self.failed: Counter[str] = Counter()
         self.notes: Counter[str] = Counter()
         self.detail = ''
@@ -47,6 +48,7 @@ class ImageCounts:
     def take(self, frame: Frame) -> None:
         """Count one."""
         match = frame.match
+        self.first = self.first or frame.stamp
         if frame.note:
             self.notes[frame.note] += 1
         if match.solved:
@@ -110,7 +112,7 @@ def _images(node: StarNav, stamp: int) -> Diagnostic:
         if frame.bit_depth and (size != keys.size or frame.bit_depth < keys.bit_depth):
             values['image'] = f'{size[0]}x{size[1]}, {frame.bit_depth} bit'
             values['expected'] = f'{keys.resolution}, {keys.bit_depth} bit'
-    since = (stamp - images.last_solved) / NANOSECONDS if images.last_solved else math.inf
+    since = (stamp - (images.last_solved or images.first or stamp)) / NANOSECONDS
     if not images.received:
         level, text = Level.STALE, 'no images'
     elif images.streak or (refused and images.solved == 0):
@@ -141,7 +143,9 @@ def _camera(node: StarNav) -> Diagnostic:
         if source in {'unknown', 'found by itself'}:
             level = Level.WARN
             text = f'{source}: no camera_info, field of view or calibration file'
-    if book.problem:
+        problem = book.mismatch(frame.centroids.width, frame.centroids.height)
+        level, text = (Level.WARN, problem) if problem else (level, text)
+    elif book.problem:
         level, text = Level.WARN, book.problem
     return Diagnostic('camera', level, text, values)
 
