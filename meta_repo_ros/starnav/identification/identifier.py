@@ -26,7 +26,7 @@ _BEND, _BEND_UNKNOWN = 5e-3, 2e-3  # error of a shape by a wrong focal length th
 _CONTRADICTION = 6.0  # standard deviations of a hint
 _USUAL = 0.05  # sr
 _DELAY = 2  # batches before the next index is tried
-_TURNS = 1000
+_TURNS = 6  # batches before a mirrored sky is looked at, and so on
 _LIKELY = 0.3  # number of chance hypotheses as good from which one is doubtful
 _DOUBTFUL = 2  # doubtful hypotheses of a batch that are looked at closely
 _SAME = 0.03  # rad between two attitudes that count as one
@@ -66,6 +66,24 @@ class _Plan:
     slack: float
     level: int
     rank: int
+
+
+class _Sweep:
+    """How far a search over several plans has come."""
+
+    def __init__(self, plans: list[_Plan]) -> None:
+        self.plans = plans
+        self.turn = 0
+        self.done = False
+        self._searches: dict[int, Search] = {}
+
+    def search(self, plan: _Plan, levels: Levels) -> Search:
+        """The search of a plan, prepared at first use."""
+        key = id(plan)
+        if key not in self._searches:
+            level = levels.level(plan.level)
+            self._searches[key] = Search(plan.view, level, plan.half_range, slack=plan.slack)
+        return self._searches[key]
 
 
 class Identifier:
@@ -167,44 +185,47 @@ class Identifier:
     # -- lost in space --------------------------------------------------------------------------
 
     def _lost_in_space(self, view: View, progress: _Progress) -> Match:
-        fit = self._search(view, progress)
-        if isinstance(fit, Match):
-            return fit
-        if fit is not None:
-            return self._solved(view, fit, progress)
+        """Search all the sky, and between times a mirrored one, to be able to say so."""
+        straight = _Sweep(self._plans(view))
+        reversed_view = view.mirrored()
+        mirrored = _Sweep(self._plans(reversed_view))
+        while not (straight.done and mirrored.done) and not progress.over:
+            found = self._search(straight, view, progress)
+            if isinstance(found, Match):
+                return found
+            if found is not None:
+                return self._solved(view, found, progress)
+            if isinstance(self._search(mirrored, reversed_view, progress), Fit):
+                detail = 'the stars match a mirrored sky: the image is exchanged left and right'
+                return self._failed(Failure.MIRRORED, detail, progress)
         if progress.over:
-            return self._failed(Failure.TIMEOUT, 'the time was up', progress)
-        mirror = _Progress(progress.begin, progress.deadline, progress.trials, progress.patterns)
-        if isinstance(self._search(view.mirrored(), mirror), Fit):
-            detail = 'the stars match a mirrored sky: the image is exchanged left and right'
-            return self._failed(Failure.MIRRORED, detail, mirror)
+            return self._failed(Failure.TIMEOUT, 'no pattern was found before the time was up',
+                                progress)  # fmt: skip
         detail = f'no star pattern of {len(view)} centroids was found in the catalogue'
-        return self._failed(Failure.NO_MATCH, detail, mirror)
+        return self._failed(Failure.NO_MATCH, detail, progress)
 
-    def _search(self, view: View, progress: _Progress) -> Fit | Match | None:
-        """The first accepted fit over all focal lengths and levels, breadth first."""
-        plans = list(self._plans(view))
-        searches: dict[int, Search] = {}
-        for turn in range(_TURNS):
+    def _search(self, sweep: _Sweep, view: View, progress: _Progress) -> Fit | Match | None:
+        """The first accepted fit in some turns over all focal lengths and levels."""
+        for _ in range(_TURNS):
             idle = True
-            for i, plan in enumerate(plans):
-                number = turn - _DELAY * plan.rank
+            for plan in sweep.plans:
+                number = sweep.turn - _DELAY * plan.rank
                 if number < 0:
                     idle = False
                     continue
-                if i not in searches:
-                    level = self.levels.level(plan.level)
-                    searches[i] = Search(plan.view, level, plan.half_range, slack=plan.slack)
-                batch = searches[i].batch(number)
+                search = sweep.search(plan, self.levels)
+                batch = search.batch(number)
                 if batch is None:
                     continue
                 idle = False
                 progress.trials += batch.tried
                 progress.patterns += batch.patterns
-                fit = self._verified(searches[i], view, plan.focal, batch, progress)
-                if fit is not None or progress.over:
-                    return fit
+                found = self._verified(search, view, plan.focal, batch, progress)
+                if found is not None or progress.over:
+                    return found
+            sweep.turn += 1
             if idle:
+                sweep.done = True
                 break
         return None
 
