@@ -47,9 +47,9 @@ def observer(
     """Somebody who stands on the ground, in the standard atmosphere."""
     if latitude is None or longitude is None:
         return Observer(moment)
-    temperature, pressure = standard_atmosphere(altitude)
+    air = standard_atmosphere(altitude)
     return Observer(
-        moment, latitude, longitude, altitude, pressure=pressure, temperature=temperature
+        moment, latitude, longitude, altitude, pressure=air.pressure, temperature=air.temperature
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import erfa
 import numpy as np
@@ -35,6 +36,13 @@ _VACUUM = 0.01  # Pa: less does not refract by a microarcsecond
 _EARTH_RADIUS = 6_356_766.0  # of that standard, m
 
 
+class Air(NamedTuple):
+    """Pressure (Pa) and temperature (K)."""
+
+    pressure: float
+    temperature: float
+
+
 @dataclass(frozen=True)
 class Observer:
     """A camera at one instant. Without a position it is at the centre of the Earth, in vacuum.
@@ -48,6 +56,9 @@ class Observer:
         pressure: of the air around it, Pa; 0 for no refraction.
         temperature: of that air, K; None for the standard atmosphere's at ``altitude``.
         humidity: relative, 0 to 1.
+
+    Raises:
+        ValueError: a value that is no latitude, pressure in Pa or temperature in K.
     """
 
     stamp_ns: int
@@ -58,6 +69,14 @@ class Observer:
     pressure: float = 0.0
     temperature: float | None = None
     humidity: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.latitude is not None and not abs(self.latitude) <= 90.0:
+            raise ValueError(f'latitude {self.latitude} deg is not between -90 and 90')
+        if not 0.0 <= self.pressure <= 2e5:
+            raise ValueError(f'pressure {self.pressure} Pa is not between 0 and 200000')
+        if self.temperature is not None and not 50.0 <= self.temperature <= 5000.0:
+            raise ValueError(f'temperature {self.temperature} K is not between 50 and 5000')
 
     @property
     def has_position(self) -> bool:
@@ -111,7 +130,7 @@ class Observer:
             return 0.0, 0.0
         kelvin = self.temperature
         if kelvin is None:
-            kelvin = standard_atmosphere(self.altitude)[1]
+            kelvin = standard_atmosphere(self.altitude).temperature
         a, b = erfa.refco(self.pressure / 100.0, kelvin - 273.15, self.humidity, _WAVELENGTH)
         return float(a), float(b)
 
@@ -154,8 +173,8 @@ def _earth(stamp_ns: int) -> tuple[Array, Array, Array, Array]:
     )
 
 
-def standard_atmosphere(altitude: float) -> tuple[float, float]:
-    """Pressure (Pa) and temperature (K) of the US Standard Atmosphere 1976 at ``altitude`` (m)."""
+def standard_atmosphere(altitude: float) -> Air:
+    """Pressure and temperature of the US Standard Atmosphere 1976 at ``altitude`` (m)."""
     height = _EARTH_RADIUS * altitude / (_EARTH_RADIUS + altitude)
     pressure = 101_325.0
     for (base, start, lapse), after in zip(_LAYERS, (*_LAYERS[1:], None), strict=True):
@@ -166,5 +185,5 @@ def standard_atmosphere(altitude: float) -> tuple[float, float]:
         else:
             pressure *= math.exp(-_GMR * (top - base) / start)
         if after is None or height <= after[0]:
-            return pressure, warm
+            return Air(pressure, warm)
     raise AssertionError

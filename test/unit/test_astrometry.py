@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from meta_repo_ros.commands._sky import observer as ground_observer
 from meta_repo_ros.core import earth
 from meta_repo_ros.starnav import astrometry, catalogue
 from meta_repo_ros.starnav.astrometry import Observer
@@ -225,6 +226,30 @@ def test_standard_atmosphere(altitude: float, pressure: float, temperature: floa
     assert got[0] == pytest.approx(pressure, rel=3e-4)
     assert got[1] == pytest.approx(temperature, abs=0.02)
     assert astrometry.standard_atmosphere(400e3)[0] < 1e-3
+
+
+def test_somebody_on_the_ground_looks_through_the_standard_atmosphere() -> None:
+    observer = ground_observer(T0, 48.0, 11.0, 0.0)
+    assert observer.pressure == 101_325.0
+    a, _ = observer.refraction_constants
+    assert a / ARCSEC == pytest.approx(57.1, abs=0.6)
+    assert ground_observer(T0, None, None, 0.0) == Observer(T0)
+
+
+@pytest.mark.parametrize(
+    ('values', 'text'),
+    [
+        ({'latitude': 90.1}, 'latitude 90.1 deg'),
+        ({'latitude': float('nan')}, 'latitude nan'),
+        ({'pressure': -1.0}, 'pressure -1.0 Pa'),
+        ({'pressure': 1013.25e3}, 'pressure'),
+        ({'temperature': 15.0}, r'temperature 15.0 K'),
+        ({'pressure': 288.15, 'temperature': 101_325.0}, 'temperature 101325.0 K'),
+    ],
+)
+def test_observer_refuses_what_cannot_be(values: dict[str, float], text: str) -> None:
+    with pytest.raises(ValueError, match=text):
+        Observer(T0, **values)
 
 
 def test_observer_without_a_position() -> None:
