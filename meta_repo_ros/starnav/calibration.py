@@ -260,7 +260,7 @@ def _gyro(
             if float(sigma.max()) > settings.mounting_limit:
                 notes.append(_unobservable(sigma, settings.mounting_limit))
                 mounting = None
-            elif not mounting.after < mounting.before:
+            elif not mounting.after < mounting.before * _BETTER:
                 notes.append('the mounting in use is not bettered, and is kept')
                 mounting = None
             else:
@@ -281,7 +281,7 @@ def _gyro(
         return dataclasses.replace(result, notes=tuple(notes)), False
     result = dataclasses.replace(result, mounting_sigma=sigma)
     worst = float(mounting.gyro_bias_sigma.max())
-    if worst > settings.bias_limit or not mounting.after <= mounting.before:
+    if worst > settings.bias_limit or not mounting.after < mounting.before * _BETTER:
         notes.append(
             f'gyroscope bias is not bettered: known to {worst:.2g} rad/s, turns differ by '
             f'{mounting.before:.2g} rad with the old one and by {mounting.after:.2g} rad with a new'

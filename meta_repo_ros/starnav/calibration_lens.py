@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.optimize import least_squares
 
+from meta_repo_ros.starnav.calibration_solver import solve
 from meta_repo_ros.starnav.camera_model import Camera, CameraError
 from meta_repo_ros.starnav.types import Array
 
@@ -103,17 +103,10 @@ def fit(frames: Sequence[Frame], start: Camera, lens: Lens) -> LensFit:
         CameraError: what was found is no camera.
     """
     problem = _Problem(frames, start, lens)
-    result = least_squares(
-        problem.residuals, problem.start(), jac=problem.jacobian, loss='huber', x_scale='jac',
-        f_scale=_ROBUST, xtol=1e-10, ftol=1e-10, max_nfev=60,
-    )  # fmt: skip
-    camera, turns = problem.unpack(result.x)
+    solution = solve(problem.equations, problem.start(), problem.rows)
+    camera, turns = problem.unpack(solution.x)
     camera.check_distortion()
-    # spread of the residuals by their median, which wrong stars do not move
-    stars = problem.residuals(result.x)[: problem.rows]
-    scale = max(1.4826 * float(np.median(np.abs(stars))), 1e-3)
-    jacobian = problem.jacobian(result.x)
-    covariance = np.linalg.pinv(jacobian.T @ jacobian) * max(scale, 1.0) ** 2
+    scale, covariance = solution.scale, solution.covariance
     sigma = np.sqrt(np.diag(problem.spread @ covariance @ problem.spread.T))
     rotation = [
         cv2.Rodrigues(turn)[0] @ r for turn, r in zip(turns, problem.rotations, strict=True)
@@ -263,30 +256,25 @@ class _Problem:
             rows = np.vstack((rows, aspect))
         return rows @ x, rows
 
-    def residuals(self, x: Array) -> Array:
+    def equations(self, x: Array) -> tuple[Array, Array]:
+        """Residuals over their standard deviations, and derivatives."""
         camera, turns = self.unpack(x)
-        parts = []
-        for frame, r, turn in zip(self.frames, self.rotations, turns, strict=True):
-            points, _ = _projected(frame.directions @ r.T, turn, camera)
-            parts.append(
-                ((points - frame.uv) / np.maximum(frame.sigma, _FLOOR)[:, np.newaxis]).ravel()
-            )
-        return np.concatenate((*parts, self._prior(x)[0]))
-
-    def jacobian(self, x: Array) -> Array:
-        camera, turns = self.unpack(x)
-        prior = self._prior(x)[1]
-        result = np.zeros((self.rows + len(prior), len(x)))
-        row = 0
+        known, prior = self._prior(x)
+        residuals = np.concatenate((np.zeros(self.rows), known))
+        jacobian = np.zeros((self.rows + len(prior), len(x)))
+        jacobian[self.rows :] = prior
         columns = [7 + i for i in self.lens.free]
+        row = 0
         for i, (frame, r, turn) in enumerate(zip(self.frames, self.rotations, turns, strict=True)):
-            _, jacobian = _projected(frame.directions @ r.T, turn, camera)
-            jacobian /= np.repeat(np.maximum(frame.sigma, _FLOOR), 2)[:, np.newaxis]
-            block = result[row : row + len(jacobian)]
-            block[:, : self.common] = jacobian[:, 3:7] @ (self.mix * self.unit)
-            block[:, self.common : self.camera_size] = jacobian[:, columns]
+            points, derivative = _projected(frame.directions @ r.T, turn, camera)
+            weight = np.repeat(1.0 / np.maximum(frame.sigma, _FLOOR), 2)
+            stop = row + len(weight)
+            residuals[row:stop] = (points - frame.uv).ravel() * weight
+            derivative *= weight[:, np.newaxis]
+            block = jacobian[row:stop]
+            block[:, : self.common] = derivative[:, 3:7] @ (self.mix * self.unit)
+            block[:, self.common : self.camera_size] = derivative[:, columns]
             at = self.camera_size + 3 * i
-            block[:, at : at + 3] = jacobian[:, :3]
-            row += len(jacobian)
-        result[row:] = prior
-        return result
+            block[:, at : at + 3] = derivative[:, :3]
+            row = stop
+        return residuals, jacobian

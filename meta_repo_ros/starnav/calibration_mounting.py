@@ -13,15 +13,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import least_squares
 
 from meta_repo_ros.core import rotations
 from meta_repo_ros.core.rotations import Quaternion
-from meta_repo_ros.starnav.types import Array, Ints
+from meta_repo_ros.starnav.calibration_solver import Equations, solve
+from meta_repo_ros.starnav.types import Array, Bools, Ints
 
 _LONGEST = 30.0  # s: frames further apart make no pair
 _GAP = 0.2  # s without a gyroscope reading: the turn over it is not known
-_PASSES = 3
+_PASSES = 4
+_HELD_OUT = 4  # one turn of so many
+_MOUNTING_SIGMA = 0.5  # rad: where the motion shows nothing, nothing much is changed
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,8 @@ class Mounting:
         sigma: (3,) about body axes, rad; infinite where it was not asked for.
         gyro_bias: (3,) rad/s, body axes.
         gyro_bias_sigma: (3,) rad/s.
-        before: rms of the turns' differences per axis with the old values, rad.
-        after: the same with these.
+        before: rms of the turns' differences per axis with the old values, on turns held out, rad.
+        after: the same with new ones found from the other turns.
         pairs: turns that were compared.
     """
 
@@ -62,6 +64,10 @@ class _Turns:
     gyro: Array
     by_bias: Array
     sigma: Array
+
+    def take(self, which: Bools) -> _Turns:
+        """Some of them."""
+        return _Turns(self.camera[which], self.gyro[which], self.by_bias[which], self.sigma[which])
 
 
 @dataclass(frozen=True)
@@ -105,50 +111,66 @@ def estimate(
     Returns:
         None where fewer than two turns lie between the readings.
     """
-    bias = np.asarray(bias, dtype=float)
-    known = bias.copy()
-    before = after = math.nan
-    covariance = np.full((6, 6), math.inf)
-    for number in range(_PASSES):
-        turns = _turns(motion, bias, mounting)
-        if len(turns.gyro) < 2:
-            return None
-        if number == 0:
-            before = _rms(turns, mounting)
-        prior = (known - bias) / bias_sigma
+    known = np.asarray(bias, dtype=float)
+    turns = _turns(motion, known, mounting)
+    count = len(turns.gyro)
+    if count < 2:
+        return None
+    # judged by turns that were held out, then found from all
+    held = np.arange(count) % _HELD_OUT == _HELD_OUT // 2
+    used = ~held if count >= _HELD_OUT else np.ones(count, bool)
+    held = held if count >= _HELD_OUT else used
 
-        def residuals(
-            x: Array, turns: _Turns = turns, q: Quaternion = mounting, prior: Array = prior
-        ) -> Array:
-            return _residuals(x, turns, q, prior, bias_sigma, fixed=fixed_mounting)
+    def fit(which: Bools) -> tuple[Quaternion, Array, Array]:
+        return _fit(motion, mounting, known, which, fixed=fixed_mounting, bias_sigma=bias_sigma)
 
-        size = 3 if fixed_mounting else 6
-        result = least_squares(residuals, np.zeros(size), x_scale='jac', loss='huber', f_scale=3.0)
-        scale = _scale(result.fun[:-3])
-        covariance = np.linalg.pinv(result.jac.T @ result.jac, rcond=1e-14) * scale**2
-        bias = bias + result.x[:3]
-        if not fixed_mounting:
-            mounting = rotations.multiply(rotations.exp(result.x[3:].tolist()), mounting)
-    turns = _turns(motion, bias, mounting)
-    after = _rms(turns, mounting)
-    deviation = np.sqrt(np.maximum(np.diag(covariance), 0.0))
-    return Mounting(
-        rotations.normalize(mounting),
-        np.full(3, math.inf) if fixed_mounting else deviation[3:],
-        bias,
-        deviation[:3],
-        before,
-        after,
-        len(turns.gyro),
-    )
+    trial, trial_bias, _ = fit(used)
+    before = _rms(turns.take(held), mounting)
+    after = _rms(_turns(motion, trial_bias, trial).take(held), trial)
+    found, found_bias, deviation = fit(np.ones(count, bool))
+    return Mounting(found, deviation[3:], found_bias, deviation[:3], before, after, count)
 
 
-def _residuals(
-    x: Array, turns: _Turns, mounting: Quaternion, prior: Array, bias_sigma: float, *, fixed: bool
-) -> Array:
-    q = mounting if fixed else rotations.multiply(rotations.exp(x[3:].tolist()), mounting)
-    difference = _difference(turns, q) + turns.by_bias @ x[:3]
-    return np.concatenate(((difference / turns.sigma).ravel(), x[:3] / bias_sigma - prior))
+def _fit(
+    motion: Motion,
+    start: Quaternion,
+    known: Array,
+    which: Bools,
+    *,
+    fixed: bool,
+    bias_sigma: float,
+) -> tuple[Quaternion, Array, Array]:
+    """Mounting, bias, and standard deviations (6,) of bias and mounting."""
+    mounting, bias = start, known
+    size = 3 if fixed else 6
+    deviation = np.full(6, math.inf)
+    for _ in range(_PASSES):
+        turns = _turns(motion, bias, mounting).take(which)
+        offset = rotations.log(rotations.multiply(mounting, rotations.conjugate(start)))
+        prior = np.concatenate(((bias - known) / bias_sigma, np.asarray(offset) / _MOUNTING_SIGMA))
+        equations = _equations(turns, mounting, prior[:size], bias_sigma)
+        x, covariance, _ = solve(equations, np.zeros(size), 3 * len(turns.gyro))
+        deviation[:size] = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        bias = bias + x[:3]
+        if not fixed:
+            mounting = rotations.multiply(rotations.exp(x[3:].tolist()), mounting)
+    return rotations.normalize(mounting), bias, deviation
+
+
+def _equations(turns: _Turns, mounting: Quaternion, prior: Array, bias_sigma: float) -> Equations:
+    """Residuals of bias (3) and small turn of the mounting (3), linear about what is known."""
+    difference = (_difference(turns, mounting) / turns.sigma).ravel()
+    # turned with the mounting, the camera's turn S becomes m S m^-1: S^-1 moves by (G - 1) m
+    by_mounting = np.array([rotations.to_matrix(q) for q in turns.gyro.tolist()]) - np.eye(3)
+    both = np.concatenate((turns.by_bias, by_mounting), axis=2)[:, :, : len(prior)]
+    rows = (both / turns.sigma[:, :, np.newaxis]).reshape(-1, len(prior))
+    spread = np.array([bias_sigma] * 3 + [_MOUNTING_SIGMA] * 3)[: len(prior)]
+    jacobian = np.vstack((rows, np.diag(1.0 / spread)))
+
+    def equations(x: Array) -> tuple[Array, Array]:
+        return np.concatenate((difference + rows @ x, prior + x / spread)), jacobian
+
+    return equations
 
 
 def _difference(turns: _Turns, mounting: Quaternion) -> Array:
@@ -163,10 +185,6 @@ def _difference(turns: _Turns, mounting: Quaternion) -> Array:
 
 def _rms(turns: _Turns, mounting: Quaternion) -> float:
     return float(np.sqrt(np.mean(_difference(turns, mounting) ** 2)))
-
-
-def _scale(residuals: Array) -> float:
-    return max(1.4826 * float(np.median(np.abs(residuals))), 1.0)
 
 
 def _turns(motion: Motion, bias: Array, mounting: Quaternion) -> _Turns:
