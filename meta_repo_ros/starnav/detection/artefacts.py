@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -24,11 +25,26 @@ from meta_repo_ros.starnav.types import Array, Bools, Ints
 DAYLIGHT = 0.2  # share of the scale that a night sky hardly reaches
 ANGLES = 36  # of rays, over half a turn
 RAY = 24  # reach of a ray beyond the star image, pixels
+LONG_RAY = 96  # of rays from faint candidates: pieces of streaks hardly above the noise
 RAY_SIGNIFICANCE = 5.5
 RAY_SHARE = 0.1  # of the candidate's own height
 SHAPE_SIGNIFICANCE = 4.0
 LEAST_FOR_HOT = 0.72  # pixels; narrower star images look like hot pixels
 HOT = 0.62  # share of the star filter's gain over the brightest pixel that a star has at least
+
+
+class Frame(Protocol):
+    """An image and the width of its stars."""
+
+    @property
+    def image(self) -> Image:
+        """Uint8 or uint16."""
+        ...
+
+    @property
+    def sigma(self) -> float:
+        """Standard deviation of a star image, pixels."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -230,64 +246,84 @@ def shapes(
     return {'hot pixel': (hot & ~saturated) | sharp, 'streak': long | lined, 'extended': wide}
 
 
-def on_rays(image: Image, position: Array, amplitude: Array, noise: Array, sigma: float) -> Bools:
+def on_rays(
+    look: Frame, position: Array, amplitude: Array, noise: Array, *, reach: int = RAY
+) -> Bools:
     """Which candidates lie on a line of light, or at its end.
 
     Light along rays from just outside of the star image is compared with that of the rays on both
     sides. By medians, so that another star on a ray does not count, and in both halves of a ray.
 
     Args:
-        image: uint8 or uint16.
+        look: image and width of its stars.
         position: (n, 2) u, v.
         amplitude: (n,) height of the star, counts.
         noise: (n,) standard deviation of a background pixel, counts.
-        sigma: of a star image, pixels.
+        reach: of the rays, pixels.
     """
     if not len(position):
         return np.zeros(0, bool)
-    light = _rays(image, position, sigma)
+    light = _rays(look, position, reach)
+    half = light.shape[1] // 2
     # Halo, moon glow: what is the same all round at each distance.
     light -= np.median(light, axis=1, keepdims=True)
-    both = (light[:, :ANGLES] + light[:, ANGLES:]) / 2.0
+    both = (light[:, :half] + light[:, half:]) / 2.0
     found = np.zeros(len(position), bool)
+    row = np.arange(len(position))
     # A ray of R samples of 3 x 3 pixels has about 3 R independent pixels; the median of samples
     # has a quarter more noise than their mean.
-    for rays, pixels in ((both, 6.0 * RAY), (light, 3.0 * RAY)):
+    for rays, pixels in ((both, 6.0 * reach), (light, 3.0 * reach)):
         theory = 1.25 * noise / np.sqrt(pixels)
+        theory = np.where(_near_edge(look.image, position, reach), np.sqrt(2.0), 1.0) * theory
         middle = _high(np.median(rays, axis=2))
         spread = np.maximum(1.4826 * np.median(np.abs(middle), axis=1), theory)
         best = middle.argmax(axis=1)
-        row = np.arange(len(position))
         ray = rays[row, best]
-        lesser = np.minimum(
-            np.median(ray[:, : RAY // 2], axis=1), np.median(ray[:, RAY // 2 :], axis=1)
-        )
-        strong = middle[row, best] > RAY_SIGNIFICANCE * spread
-        strong &= lesser > 0.5 * RAY_SIGNIFICANCE * spread
+        near, far = ray[:, : reach // 2], ray[:, reach // 2 :]
+        lesser = np.minimum(np.median(near, axis=1), np.median(far, axis=1))
+        least = RAY_SIGNIFICANCE * spread
+        strong = (middle[row, best] > least) & (lesser > 0.5 * least)
         found |= strong & (middle[row, best] > RAY_SHARE * amplitude)
     return found
 
 
-def _rays(image: Image, position: Array, sigma: float) -> Float32:
-    """Light (n, 2 ANGLES, RAY) along rays all round, means of 3 x 3 pixels."""
-    start = 3.5 * sigma + 1.0
-    half = int(np.ceil(start + RAY)) + 1
-    pixels, corner = window(image, position, half)
+def _rays(look: Frame, position: Array, reach: int) -> Float32:
+    """Light (n, angles, reach) along rays all round, means of 3 x 3 pixels."""
+    start = 3.5 * look.sigma + 1.0
+    half = int(np.ceil(start + reach)) + 1
+    pixels, corner = window(look.image, position, half)
     n, k = pixels.shape[:2]
     smooth = cv2.blur(pixels.reshape(n * k, k), (3, 3)).reshape(n, k * k)
-    theta = np.arange(2 * ANGLES) * (np.pi / ANGLES)
-    radius = start + np.arange(RAY)
+    angles = 2 * max(ANGLES, round(np.pi * reach / 2.0))
+    theta = np.arange(angles) * (2.0 * np.pi / angles)
+    radius = start + np.arange(reach)
     local = position - corner
     u = np.rint(local[:, 0, None, None] + np.cos(theta)[:, None] * radius).astype(np.int32)
     v = np.rint(local[:, 1, None, None] + np.sin(theta)[:, None] * radius).astype(np.int32)
     flat = (v * k + u).reshape(n, -1) + np.arange(n, dtype=np.int32)[:, None] * (k * k)
-    light: Float32 = smooth.reshape(-1).take(flat).reshape(n, 2 * ANGLES, RAY)
+    light: Float32 = smooth.reshape(-1).take(flat).reshape(n, angles, reach)
+    height, width = look.image.shape
+    over = (corner < 0).any(axis=1) | (corner + k > (width, height)).any(axis=1)
+    for star in np.flatnonzero(over):
+        left, top = corner[star]
+        outside = (u[star] + left < 1) | (u[star] + left > width - 2)
+        outside |= (v[star] + top < 1) | (v[star] + top > height - 2)
+        # Beyond the edge stands what is opposite, so that half a ray counts as a whole one.
+        opposite = np.roll(light[star], angles // 2, axis=0)
+        other = np.roll(outside, angles // 2, axis=0)
+        light[star][outside] = opposite[outside]
+        light[star][outside & other] = np.median(light[star][~outside])
     return light
 
 
+def _near_edge(image: Image, position: Array, reach: float) -> Bools:
+    size = np.array([image.shape[1], image.shape[0]])
+    return np.asarray(((position < reach) | (position > size - reach)).any(axis=1))
+
+
 def _high(values: Array) -> Array:
-    """Values (n, angles) on a circle less their running median over 60 degrees."""
-    reach = max(2, round(values.shape[1] / 12))
+    """Values (n, angles) on a circle less their running median over a sixth of it."""
+    reach = max(2, values.shape[1] // 12)
     around = np.concatenate([values[:, -reach:], values, values[:, :reach]], axis=1)
     views = np.lib.stride_tricks.sliding_window_view(around, 2 * reach + 1, axis=1)
     return np.asarray(values - np.median(views, axis=2))

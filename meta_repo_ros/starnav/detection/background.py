@@ -63,18 +63,19 @@ class Background:
 
         return blend(self.level), blend(self.noise)
 
-    def rows(self, grid: Float32, step: int) -> Float32:
-        """A grid of tiles spread to full width, one row for every ``step`` rows of the image."""
-        height, width = self.shape
-        columns = self.tile[1] * grid.shape[1]
-        wide = cv2.resize(grid, (columns, grid.shape[0]), interpolation=cv2.INTER_LINEAR)
+    def wide(self, grid: Float32) -> Float32:
+        """A grid of tiles spread to the full width of the image, (ny, width)."""
+        width, columns = self.shape[1], self.tile[1] * grid.shape[1]
+        result: Float32 = cv2.resize(grid, (columns, grid.shape[0]), interpolation=cv2.INTER_LINEAR)
         if columns < width:
-            wide = np.pad(wide, ((0, 0), (0, width - columns)), mode='edge')
-        centre = np.arange(0.0, height, step) + (step - 1) / 2.0
-        i0, i1, f = self._between(np.asarray(centre, np.float64), 0)
-        weight = f.astype(np.float32)[:, None]
+            result = np.pad(result, ((0, 0), (0, width - columns)), mode='edge')
+        return result
+
+    def rows(self, wide: Float32, position: NDArray[np.float64]) -> Float32:
+        """Rows (n, width) of the surface through ``wide`` at vertical positions (n,)."""
+        i0, i1, f = self._between(position, 0)
         result: Float32 = wide[i1] - wide[i0]
-        result *= weight
+        result *= f.astype(np.float32)[:, None]
         result += wide[i0]
         return result
 

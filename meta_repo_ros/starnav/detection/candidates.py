@@ -30,25 +30,27 @@ def above(image: Image, background: Background, noise: Float32, sigma: float, mo
         most: of the pixels wanted.
     """
     height, width = image.shape
-    limit = np.floor(background.rows((background.level + sigma * noise).astype(np.float32), ROWS))
-    top = np.iinfo(image.dtype).max
-    rows = np.clip(limit, 0, top).astype(image.dtype)
+    wide = background.wide((background.level + sigma * noise).astype(np.float32))
     # Where the threshold is beyond the scale, the saturated pixels themselves stay.
-    np.minimum(rows, top - 1, out=rows)
+    top = np.iinfo(image.dtype).max - 1
     mask = np.empty((STRIP, width), bool)
     parts, found = [], 0
     for start in range(0, height, STRIP):
         count = min(STRIP, height - start)
-        whole = count // ROWS * ROWS
+        middle = start + np.arange((ROWS - 1) / 2.0, count + ROWS // 2, ROWS)
+        limit = background.rows(wide, np.asarray(middle, np.float64))
+        rows = np.clip(limit, 0, top, out=limit).astype(image.dtype)
         part = mask[:count]
-        first = start // ROWS
+        whole = count // ROWS
         np.greater(
-            image[start : start + whole].reshape(whole // ROWS, ROWS, width),
-            rows[first : first + whole // ROWS, None, :],
-            out=part[:whole].reshape(whole // ROWS, ROWS, width),
+            image[start : start + whole * ROWS].reshape(whole, ROWS, width),
+            rows[:whole, None, :],
+            out=part[: whole * ROWS].reshape(whole, ROWS, width),
         )
-        if whole < count:
-            np.greater(image[start + whole : start + count], rows[-1], out=part[whole:])
+        if whole * ROWS < count:
+            np.greater(
+                image[start + whole * ROWS : start + count], rows[whole], out=part[whole * ROWS :]
+            )
         hits = np.flatnonzero(part.reshape(-1))
         if len(hits):
             parts.append(hits + start * width)

@@ -22,6 +22,7 @@ from meta_repo_ros.starnav.types import Array, Bools, Centroids, Ints
 
 ROUGH_TILE = 1.4  # a rim that much noisier than its tile has structure of its own
 EDGE = 1.5  # star images nearer to the edge than so many sigma are cut
+MOST_LONG = 60  # candidates looked at from far away, for the time it takes
 FEW = 4  # stars that an identification needs
 BLACK = 0.05  # of the scale
 
@@ -109,12 +110,7 @@ def judge(
     reasons['edge'] = int((found.converged & ~inside).sum())
     reasons['faint'] = int((~keep).sum()) - reasons['edge']
     if parameters.reject_artefacts:
-        chosen = np.flatnonzero(keep & ~rough.saturated)
-        height = found.flux[chosen] / (2.0 * np.pi * sigma**2)
-        lined = np.zeros(len(position), bool)
-        lined[chosen] = artefacts.on_rays(
-            image, found.position[chosen], height, cutouts.noise[chosen], sigma
-        )
+        lined = _lined(look, found, cutouts, keep & ~rough.saturated, least)
         verdicts = artefacts.shapes(cutouts, found, sigma, rough.saturated, lined)
         for reason, verdict in verdicts.items():
             reasons[reason] = reasons.get(reason, 0) + int((verdict & keep).sum())
@@ -166,6 +162,22 @@ def _fit(look: Survey, rough: _Rough) -> tuple[Cutouts, Measured]:
     lost = (0.05 * rough.radius[rough.saturated]) ** 2
     found.covariance[rough.saturated] += lost[:, None, None] * np.eye(2)
     return cutouts, found
+
+
+def _lined(
+    look: Survey, found: Measured, cutouts: Cutouts, candidates: Bools, least: float
+) -> Bools:
+    """Which candidates lie on a line of light; faint ones are looked at from farther away."""
+    lined = np.zeros(len(found.snr), bool)
+    height = found.flux / (2.0 * np.pi * look.sigma**2)
+    for reach, brightest in ((artefacts.RAY, np.inf), (artefacts.LONG_RAY, 2.0 * least)):
+        chosen = np.flatnonzero(candidates & ~lined & (found.snr < brightest))
+        if reach > artefacts.RAY:
+            chosen = chosen[np.argsort(-found.snr[chosen], kind='stable')][:MOST_LONG]
+        lined[chosen] = artefacts.on_rays(
+            look, found.position[chosen], height[chosen], cutouts.noise[chosen], reach=reach
+        )
+    return lined
 
 
 def _why_few(look: Survey, result: Centroids) -> Centroids:
