@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What starnav says of the Earth's orientation, inside the shipped table and past its end."""
+"""What starnav says where its data have ended or are damaged: IERS table, star catalogue."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from meta_repo_ros.cli import main
 from meta_repo_ros.core import earth
 from meta_repo_ros.core.processor import Level
-from meta_repo_ros.starnav import report
+from meta_repo_ros.starnav import catalogue, report
 from meta_repo_ros.starnav.parameters import StarNavParameters
 from meta_repo_ros.starnav.processor import StarNav
 
 DAY = 86_400 * 10**9
 
 
-@pytest.fixture
-def node() -> StarNav:
+def make() -> StarNav:
     parameters = StarNavParameters()
     core = parameters.starnav_core
     processing = dataclasses.replace(core.processing, star_detection_algorithm='threshold')
@@ -29,6 +35,27 @@ def node() -> StarNav:
             parameters, starnav_core=dataclasses.replace(core, processing=processing)
         )
     )
+
+
+@pytest.fixture
+def node() -> StarNav:
+    return make()
+
+
+@pytest.fixture
+def _damaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for path in catalogue.FILE.parent.glob('hipparcos.npz*'):
+        shutil.copy(path, tmp_path)
+    path = tmp_path / 'hipparcos.npz'
+    content = bytearray(path.read_bytes())
+    content[700_000] ^= 1
+    path.write_bytes(content)
+    monkeypatch.setattr(catalogue, 'FILE', path)
+    for cached in (catalogue._whole, catalogue._limited):
+        cached.cache_clear()
+    yield
+    for cached in (catalogue._whole, catalogue._limited):
+        cached.cache_clear()
 
 
 def row(node: StarNav, stamp: int) -> Any:
@@ -65,3 +92,19 @@ def test_the_attitude_works_past_the_table(node: StarNav) -> None:
     sky = node.sky.at(late)
     assert sky.stamp == late
     assert len(sky.directions) == len(node.catalogue)
+
+
+@pytest.mark.usefixtures('_damaged')
+def test_no_node_with_a_damaged_catalogue() -> None:
+    with pytest.raises(catalogue.CatalogueError, match=r'damaged: .*install meta_repo_ros again'):
+        make()
+
+
+@pytest.mark.usefixtures('_damaged')
+def test_the_command_line_says_that_the_catalogue_is_damaged(tmp_path: Path) -> None:
+    picture = tmp_path / 'sky.png'
+    cv2.imwrite(str(picture), np.zeros((100, 100), np.uint8))
+    done = CliRunner().invoke(main, ['starnav', 'solve', str(picture)])
+    assert done.exit_code != 0
+    assert 'hipparcos.npz is damaged' in ' '.join(done.output.split())
+    assert 'Traceback' not in done.output
