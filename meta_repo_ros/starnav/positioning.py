@@ -29,14 +29,14 @@ class Positioning:
         self.celestial = CelestialFix(celestial)
         self.cross_check = CrossCheck(cross_check)
         self.last: Fix | None = None  # newest celestial one
-        self._given = 0  # ns, newest position given out
+        self._backup = 0  # ns, newest position by GNSS given out
 
     def reset(self) -> None:
         """Forget everything."""
         self.celestial.reset()
         self.cross_check.reset()
         self.last = None
-        self._given = 0
+        self._backup = 0
 
     @property
     def verdict(self) -> Verdict:
@@ -56,10 +56,9 @@ class Positioning:
         """Take the attitude by an image; the positions that go out because of it."""
         self.celestial.add_attitude(stamp, attitude, covariance)
         fix = self.celestial.solution(stamp)
-        if fix is None or fix.stamp <= self._given:
+        if fix is None or (self.last is not None and fix.stamp <= self.last.stamp):
             return ()
         self.last = fix
-        self._given = fix.stamp
         self.cross_check.add_fix(fix)
         return (fix,)
 
@@ -73,7 +72,7 @@ class Positioning:
         if self.last is not None and stamp - self.last.stamp <= age:
             return ()
         backup = self.cross_check.backup(stamp, _BACKUP_AGE)
-        if backup is None or backup.stamp < self._given + _LEAST_STEP:
+        if backup is None or backup.stamp < self._backup + _LEAST_STEP:
             return ()
-        self._given = backup.stamp
+        self._backup = backup.stamp
         return (backup,)

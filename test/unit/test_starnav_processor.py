@@ -275,7 +275,7 @@ def _three_stars(pixels: np.ndarray) -> np.ndarray:
 
 
 BAD = {
-    'black': lambda pixels: np.zeros_like(pixels),
+    'black': np.zeros_like,
     'white': lambda pixels: np.full_like(pixels, 65535),
     'daylight': _noise(45000.0, 300.0),
     'overexposed': lambda pixels: np.where(pixels > 250, 65535, pixels).astype(np.uint16),
