@@ -25,7 +25,9 @@ def command() -> None:
 )  # fmt: skip
 @click.option('--lat', type=click.FloatRange(-90, 90), help='Latitude of the camera, deg.')
 @click.option('--lon', type=click.FloatRange(-360, 360), help='Longitude, deg, east positive.')
-@click.option('--alt', type=float, default=0.0, show_default=True, help='Altitude, m.')
+@click.option(
+    '--alt', type=click.FloatRange(-500, 1e6), default=0.0, show_default=True, help='Altitude, m.'
+)
 @click.option(
     '--fov', type=click.FloatRange(0.5, 120), metavar='DEG',
     help='Horizontal field of view, to 3 %; found out where not given.',

@@ -32,6 +32,7 @@ _LAYERS = (
     (71_000.0, 214.65, -0.002), (84_852.0, 186.946, 0.0),
 )  # fmt: skip
 _GMR = 9.80665 * 0.0289644 / 8.31432  # g M / R, K/m
+_DEEPEST = -5000.0  # m, where that standard begins
 _VACUUM = 0.01  # Pa: less does not refract by a microarcsecond
 _EARTH_RADIUS = 6_356_766.0  # of that standard, m
 
@@ -174,7 +175,8 @@ def _earth(stamp_ns: int) -> tuple[Array, Array, Array, Array]:
 
 
 def standard_atmosphere(altitude: float) -> Air:
-    """Pressure and temperature of the US Standard Atmosphere 1976 at ``altitude`` (m)."""
+    """Pressure and temperature of the US Standard Atmosphere 1976 at ``altitude`` (m; -5 km and up)."""
+    altitude = max(altitude, _DEEPEST)
     height = _EARTH_RADIUS * altitude / (_EARTH_RADIUS + altitude)
     pressure = 101_325.0
     for (base, start, lapse), after in zip(_LAYERS, (*_LAYERS[1:], None), strict=True):

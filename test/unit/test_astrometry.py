@@ -225,7 +225,8 @@ def test_standard_atmosphere(altitude: float, pressure: float, temperature: floa
     got = astrometry.standard_atmosphere(altitude)
     assert got[0] == pytest.approx(pressure, rel=3e-4)
     assert got[1] == pytest.approx(temperature, abs=0.02)
-    assert astrometry.standard_atmosphere(400e3)[0] < 1e-3
+    assert astrometry.standard_atmosphere(400e3).pressure < 1e-3
+    assert astrometry.standard_atmosphere(-1e7) == astrometry.standard_atmosphere(-5e3)
 
 
 def test_somebody_on_the_ground_looks_through_the_standard_atmosphere() -> None:
