@@ -175,7 +175,7 @@ def _earth(stamp_ns: int) -> tuple[Array, Array, Array, Array]:
 
 
 def standard_atmosphere(altitude: float) -> Air:
-    """Pressure and temperature of the US Standard Atmosphere 1976 at ``altitude`` (m; -5 km and up)."""
+    """Pressure and temperature of the US Standard Atmosphere 1976, from -5000 m of altitude up."""
     altitude = max(altitude, _DEEPEST)
     height = _EARTH_RADIUS * altitude / (_EARTH_RADIUS + altitude)
     pressure = 101_325.0
