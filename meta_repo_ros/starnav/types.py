@@ -85,6 +85,8 @@ class Match:
         residual_rms: rad, per axis.
         focal_length: pixels, as fitted or as known.
         field_of_view: horizontal, rad.
+        radial: coefficient k1 of radial distortion in OpenCV's sense, fitted where nothing was
+            known of the camera and the stars show one; else 0.
         false_alarm_probability: that so good a match comes about by chance, over all trials made.
         elapsed: s, wall time of the search.
         attempts: patterns tried.
@@ -102,6 +104,7 @@ class Match:
     residual_rms: float = math.nan
     focal_length: float = math.nan
     field_of_view: float = math.nan
+    radial: float = 0.0
     false_alarm_probability: float = math.nan
     elapsed: float = math.nan
     attempts: int = 0

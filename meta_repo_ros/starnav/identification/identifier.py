@@ -14,7 +14,7 @@ from meta_repo_ros.starnav.catalogue import Catalogue
 from meta_repo_ros.starnav.identification.levels import Levels
 from meta_repo_ros.starnav.identification.search import Hypotheses, Search
 from meta_repo_ros.starnav.identification.tracking import WIDEST, track
-from meta_repo_ros.starnav.identification.verification import Fit, Sky, Verifier
+from meta_repo_ros.starnav.identification.verification import Fit, Sky, Solution, Verifier
 from meta_repo_ros.starnav.identification.view import View, prepare
 from meta_repo_ros.starnav.types import Array, Centroids, Failure, Match
 
@@ -110,10 +110,25 @@ class Identifier:
         """
         self.catalogue = catalogue
         self.levels = Levels(catalogue, stamp_ns)
-        self.false_alarm_probability = false_alarm_probability
+        self.accept = false_alarm_probability
         self.field_of_view = field_of_view
         self.model_error = model_error
         self._sky = Sky(self.levels.directions)
+
+    def prepare(self, camera: Camera) -> None:
+        """Build or read the indices that a camera needs, seconds at most, ahead of the first frame.
+
+        :meth:`solve` does so itself where needed, and its time for that counts.
+
+        Args:
+            camera: ``focal_sigma`` and size count.
+        """
+        nothing = Centroids(
+            position=np.zeros((0, 2)), covariance=np.zeros((0, 2, 2)), flux=np.zeros(0),
+            snr=np.zeros(0), saturated=np.zeros(0, bool), width=camera.width, height=camera.height,
+        )  # fmt: skip
+        for plan in self._plans(prepare(nothing, camera, self.model_error)):
+            self.levels.level(plan.level)
 
     def solve(
         self,
@@ -157,27 +172,23 @@ class Identifier:
     def _tracked(
         self, view: View, hint: Array, sigma: float, progress: _Progress, *, fallback: bool
     ) -> Match:
-        if not (hint.shape == (3, 3) and np.isfinite(hint).all() and sigma > 0.0):
-            if fallback:
-                return self._lost_in_space(view, progress)
-            return self._failed(Failure.NO_MATCH, 'the expected attitude is no rotation', progress)
-        quick = sigma <= WIDEST and not math.isinf(view.focal_sigma)
+        usable = hint.shape == (3, 3) and bool(np.isfinite(hint).all()) and sigma > 0.0
+        quick = usable and sigma <= WIDEST and not math.isinf(view.focal_sigma)
         if quick:
             verifier = Verifier(view, self._sky)
-            fit, trials = track(verifier, hint, sigma, self.false_alarm_probability)
+            found, trials = track(verifier, hint, sigma, self.accept)
             progress.trials += trials
-            if fit is not None:
-                return self._solved(view, fit, progress, tracked=True)
-        if quick and not fallback:
+            if found is not None:
+                return self._solved(view, found, progress, tracked=True)
+        if not fallback and (quick or not usable):
             detail = f'no stars within {math.degrees(sigma):.2f} deg of the expected attitude'
+            detail = detail if usable else 'the expected attitude is no rotation'
             return self._failed(Failure.NO_MATCH, detail, progress)
         match = self._lost_in_space(view, progress)
-        if not match.solved:
-            return match
-        angle = _angle(match.icrs_to_camera, hint)
+        angle = _angle(match.icrs_to_camera, hint) if match.solved and usable else math.inf
         if angle <= _CONTRADICTION * sigma:
             return replace(match, tracked=True)
-        if fallback:
+        if fallback or not match.solved:
             return match
         detail = f'the stars contradict the expected attitude by {math.degrees(angle):.2f} deg'
         return self._failed(Failure.NO_MATCH, detail, progress)
@@ -194,8 +205,11 @@ class Identifier:
             if isinstance(found, Match):
                 return found
             if found is not None:
+                if math.isinf(view.focal_sigma) and view.camera.model == 'none':
+                    verifier = Verifier(view, self._sky)
+                    found = verifier.straighten(found, progress.trials, self.accept)
                 return self._solved(view, found, progress)
-            if isinstance(self._search(mirrored, reversed_view, progress), Fit):
+            if isinstance(self._search(mirrored, reversed_view, progress), Solution):
                 detail = 'the stars match a mirrored sky: the image is exchanged left and right'
                 return self._failed(Failure.MIRRORED, detail, progress)
         if progress.over:
@@ -204,7 +218,7 @@ class Identifier:
         detail = f'no star pattern of {len(view)} centroids was found in the catalogue'
         return self._failed(Failure.NO_MATCH, detail, progress)
 
-    def _search(self, sweep: _Sweep, view: View, progress: _Progress) -> Fit | Match | None:
+    def _search(self, sweep: _Sweep, view: View, progress: _Progress) -> Solution | Match | None:
         """The first accepted fit in some turns over all focal lengths and levels."""
         for _ in range(_TURNS):
             idle = True
@@ -220,7 +234,7 @@ class Identifier:
                 idle = False
                 progress.trials += batch.tried
                 progress.patterns += batch.patterns
-                found = self._verified(search, view, plan.focal, batch, progress)
+                found = self._verified(search, view, plan, batch, progress)
                 if found is not None or progress.over:
                     return found
             sweep.turn += 1
@@ -240,7 +254,7 @@ class Identifier:
         else:
             high = _REACH * view.focal_sigma
             low, bend, slack = -high, _BEND, 0.0
-        plans = []
+        plans: list[_Plan] = []
         edge = low
         while edge < high or not plans:
             # beyond this step shapes near a corner change by more than is allowed for
@@ -257,16 +271,18 @@ class Identifier:
         return sorted(plans, key=lambda plan: abs(math.log(plan.view.extent / _USUAL)))
 
     def _verified(
-        self, search: Search, view: View, focal: float, batch: Hypotheses, progress: _Progress
-    ) -> Fit | Match | None:
+        self, search: Search, view: View, plan: _Plan, batch: Hypotheses, progress: _Progress
+    ) -> Solution | Match | None:
         """The first of the most voted hypotheses that holds."""
         if not len(batch.votes):
             return None
         verifier = Verifier(view, self._sky)
+        # the map's own radius, and something for what the triangle got wrong
         tolerance = 1.5 * search.level.map.radius
-        accepted, most = None, 0
+        accepted: Solution | None = None
+        most = 0
         rest = _DOUBTFUL
-        least = verifier.least(self.false_alarm_probability)
+        least = verifier.least(self.accept)
         for rotation, scale, votes, surprise in zip(
             batch.rotation, batch.scale, batch.votes, batch.surprise, strict=True
         ):
@@ -274,42 +290,43 @@ class Identifier:
                 rest -= 1
             if votes < least or rest < 0 or progress.over:
                 break
-            if accepted is not None and (
-                2 * votes < most or _angle(accepted.rotation, rotation) < _SAME
-            ):
+            if accepted and (2 * votes < most or _angle(accepted.fit.rotation, rotation) < _SAME):
                 continue
-            fit = verifier.verify(
-                rotation, float(scale) * focal, tolerance * focal * float(scale),
-                progress.trials, self.false_alarm_probability,
-            )  # fmt: skip
-            if fit is None:
+            focal = plan.focal * float(scale)
+            found = verifier.verify(
+                Fit(rotation, focal), tolerance * focal, progress.trials, self.accept
+            )
+            if found is None:
                 continue
             if accepted is None:
-                accepted, most = fit, int(votes)
-            elif _angle(accepted.rotation, fit.rotation) > _SAME:
+                accepted, most = found, int(votes)
+            elif _angle(accepted.fit.rotation, found.fit.rotation) > _SAME:
                 detail = 'two attitudes explain the stars'
                 return self._failed(Failure.AMBIGUOUS, detail, progress)
         return accepted
 
     # -- results --------------------------------------------------------------------------------
 
-    def _solved(self, view: View, fit: Fit, progress: _Progress, *, tracked: bool = False) -> Match:
-        assert fit.row is not None and fit.star is not None and fit.covariance is not None
+    def _solved(
+        self, view: View, found: Solution, progress: _Progress, *, tracked: bool = False
+    ) -> Match:
+        fit, pairs = found.fit, found.pairs
         camera = view.camera.with_focal_length(view.camera.fx * fit.scale)
-        residual = fit.error * (view.camera.fx, view.camera.fy)
+        residual = pairs.error * (view.camera.fx, view.camera.fy)
         return Match(
             failure=Failure.NONE,
-            detail=f'{len(fit.star)} of {len(view)} centroids are stars',
+            detail=f'{len(pairs.star)} of {len(view)} centroids are stars',
             icrs_to_camera=_orthogonal(fit.rotation),
             covariance=fit.covariance,
-            centroid=view.centroid[fit.row],
-            star=fit.star,
-            hip=self.catalogue.hip[fit.star],
+            centroid=view.centroid[pairs.row],
+            star=pairs.star,
+            hip=self.catalogue.hip[pairs.star],
             residual=residual,
             residual_rms=math.sqrt(float(np.mean(residual**2))) / camera.fx,
             focal_length=camera.fx,
             field_of_view=camera.field_of_view,
-            false_alarm_probability=min(fit.expected, 1.0),
+            radial=fit.radial,
+            false_alarm_probability=min(found.expected, 1.0),
             elapsed=time.perf_counter() - progress.begin,
             attempts=progress.patterns,
             tracked=tracked,

@@ -152,8 +152,7 @@ class SkyMap:
         step = np.linspace(-1.0, 1.0, 9)
         u, v = (grid.ravel() for grid in np.meshgrid(step, step))
         disc = np.hypot(u, v) <= 1.0
-        x, y, z = directions.T
-        pole = np.abs(z) < 0.9
+        pole = np.abs(directions[:, 2]) < 0.9
         axis = np.where(pole[:, None], (0.0, 0.0, 1.0), (1.0, 0.0, 0.0))
         east = np.cross(axis, directions)
         east /= np.linalg.norm(east, axis=1, keepdims=True)

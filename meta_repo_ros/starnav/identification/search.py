@@ -9,9 +9,9 @@ become attitudes at once, and every centroid votes on each by one look at a map 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import betainc
@@ -82,7 +82,7 @@ def batches(count: int) -> tuple[Ints, ...]:
     edges = [0, 56]
     while edges[-1] < len(triples):
         edges.append(edges[-1] + min(_BATCH, edges[-1] + edges[-1] // 2))
-    return tuple(triples[a:b] for a, b in zip(edges, edges[1:], strict=False) if a < len(triples))
+    return tuple(triples[a:b] for a, b in pairwise(edges) if a < len(triples))
 
 
 class Search:
@@ -106,11 +106,6 @@ class Search:
         self.variance = part.sigma**2
         self.squared = (part.plane**2).sum(axis=1)
         self.rays = np.column_stack((self.view.plane, np.ones(len(self.view))))
-
-    def run(self) -> Iterator[Hypotheses]:
-        """Batch by batch."""
-        for triples in batches(len(self.directions)):
-            yield self._batch(triples)
 
     def batch(self, number: int) -> Hypotheses | None:
         """One batch, None beyond the last."""

@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from meta_repo_ros.core.rotations import exp, to_matrix
-from meta_repo_ros.starnav.identification.verification import Fit, Verifier
+from meta_repo_ros.starnav.identification.verification import Fit, Solution, Verifier
 from meta_repo_ros.starnav.types import Array
 
 WIDEST = math.radians(2.0)  # of a hint's standard deviation; beyond, triangles are faster
@@ -16,7 +16,9 @@ _REACH = 3.5  # standard deviations
 _MOST = 4000  # pairs of a centroid and a star that are compared with each other
 
 
-def track(verifier: Verifier, hint: Array, sigma: float, accept: float) -> tuple[Fit | None, int]:
+def track(
+    verifier: Verifier, hint: Array, sigma: float, accept: float
+) -> tuple[Solution | None, int]:
     """Find the small rotation on which most pairs of a centroid and a near star agree.
 
     Args:
@@ -26,21 +28,21 @@ def track(verifier: Verifier, hint: Array, sigma: float, accept: float) -> tuple
         accept: greatest expected number of false alarms.
 
     Returns:
-        The fit where it is accepted, and the number of rotations compared.
+        The solution where it is accepted, and the number of rotations compared.
     """
     view = verifier.view
     reach = math.tan(min(_REACH * sigma, 1.0)) + 4.0 * math.sqrt(float(view.area.max()))
     corner = math.tan(view.radius)
-    _, place = verifier.stars(Fit(hint, 1.0), reach)
+    _, place = verifier.stars(Fit(hint), reach)
     if not len(place):
         return None, 0
-    turns = np.zeros(1)
+    turns: Array = np.zeros(1)
     spread = reach * corner
     # one turn about the axis serves as far as it moves a corner by less than a quarter of it
     window = min(reach, max(0.15 * reach, 6.0 * math.sqrt(float(view.area.max()))))
     if spread > window:
         half = math.ceil(spread / window)
-        turns = np.arange(-half, half + 1) * (_REACH * sigma / half)
+        turns = np.linspace(-_REACH * sigma, _REACH * sigma, 2 * half + 1)
     dx = view.plane[:, 0, None] - place[:, 0]
     dy = view.plane[:, 1, None] - place[:, 1]
     limit = reach * (1.0 + corner)
@@ -70,8 +72,8 @@ def track(verifier: Verifier, hint: Array, sigma: float, accept: float) -> tuple
     rotation = _moved(hint, float(turns[turn]), float(np.median(u[turn, agree])),
                       float(np.median(v[turn, agree])))  # fmt: skip
     trials = cell.size
-    fit = verifier.verify(rotation, 1.0, 2.0 * window, trials, accept)
-    return fit, trials
+    found = verifier.verify(Fit(rotation), 2.0 * window, trials, accept)
+    return found, trials
 
 
 def _moved(rotation: Array, turn: float, x: float, y: float) -> Array:

@@ -11,7 +11,7 @@ for by one more trial for each bound. So one test serves sharp cameras and disto
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from scipy.special import betainc
@@ -26,33 +26,75 @@ GATE = chi2_quantile(0.9995, 2)
 MEDIAN = chi2_quantile(0.5, 2)
 _HOPELESS = 1e3
 _ROUNDS = 8
+_UNDERSTATED = 1.3  # residuals over what the centroids claim, from where it is believed
+_STRAIGHTEN = 12  # fewest stars from which a distortion is fitted
+_CERTAIN = 5.0  # standard deviations of a distortion that is taken for real
 
 
 @dataclass(frozen=True)
 class Fit:
-    """An attitude with its matches.
+    """An attitude, right or not.
 
     Attributes:
         rotation: (3, 3) icrs_to_camera.
         scale: true focal length over the stated one.
         radial: coefficient of radial distortion k1, in OpenCV's sense.
+        radial_sigma: its standard deviation by the residuals; 0 where it was not fitted.
         covariance: (3, 3) of the small rotation about the camera's axes, rad2.
-        row: (k,) matched centroids, rows of the view.
-        star: (k,) matched stars.
-        error: (k, 2) measured minus predicted in the plane of the view.
-        squared: (k,) normalised.
-        expected: expected number of accepted matches as good by chance.
     """
 
     rotation: Array
-    scale: float
+    scale: float = 1.0
     radial: float = 0.0
-    covariance: Array | None = None
-    row: Ints | None = None
-    star: Ints | None = None
-    error: Array | None = None
-    squared: Array | None = None
-    expected: float = math.inf
+    radial_sigma: float = 0.0
+    covariance: Array = field(default_factory=lambda: np.full((3, 3), math.nan))
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Centroids and stars, the least probable by chance first.
+
+    Attributes:
+        row: (k,) centroids.
+        star: (k,) stars.
+        place: (k, 2) of the stars.
+        error: (k, 2) measured minus predicted.
+        squared: (k,) the same normalised.
+        chance: (k,) probability that a centroid is by chance as near to any star.
+    """
+
+    row: Ints
+    star: Ints
+    place: Array
+    error: Array
+    squared: Array
+    chance: Array
+
+    def take(self, which: Ints) -> Pairs:
+        """Some of the pairs."""
+        return Pairs(
+            self.row[which], self.star[which], self.place[which],
+            self.error[which], self.squared[which], self.chance[which],
+        )  # fmt: skip
+
+    def identity(self) -> bytes:
+        """Equal for the same pairs."""
+        return np.sort(self.row * 65536 + self.star).tobytes()
+
+
+@dataclass(frozen=True)
+class Solution:
+    """An attitude that was accepted.
+
+    Attributes:
+        fit: the attitude.
+        pairs: the centroids and stars that belong together.
+        expected: expected number of as good matches by chance, over all trials.
+    """
+
+    fit: Fit
+    pairs: Pairs
+    expected: float
 
 
 def false_alarms(chance: Array, centroids: int, trials: int) -> tuple[float, int]:
@@ -73,37 +115,6 @@ def false_alarms(chance: Array, centroids: int, trials: int) -> tuple[float, int
     tail = betainc(k - SAMPLE, centroids - k + 1, np.minimum(chance[SAMPLE:], 1.0))
     best = int(np.argmin(tail))
     return float(tail[best]) * trials * (centroids - SAMPLE), int(k[best])
-
-
-@dataclass(frozen=True)
-class _Pairs:
-    """Centroids and stars, the least probable by chance first.
-
-    Attributes:
-        row: (k,) centroids.
-        star: (k,) stars.
-        place: (k, 2) of the stars.
-        error: (k, 2) measured minus predicted.
-        squared: (k,) the same normalised.
-        chance: (k,) probability that a centroid is by chance as near to any star.
-    """
-
-    row: Ints
-    star: Ints
-    place: Array
-    error: Array
-    squared: Array
-    chance: Array
-
-    def take(self, which: Ints) -> _Pairs:
-        return _Pairs(
-            self.row[which], self.star[which], self.place[which],
-            self.error[which], self.squared[which], self.chance[which],
-        )  # fmt: skip
-
-    def identity(self) -> bytes:
-        """Equal for the same pairs."""
-        return np.sort(self.row * 65536 + self.star).tobytes()
 
 
 class Sky:
@@ -168,7 +179,7 @@ class Verifier:
             place *= (1.0 + fit.radial * r2)[:, np.newaxis]
         return np.asarray(place)
 
-    def match(self, fit: Fit, near: Ints, tolerance: float) -> _Pairs | None:
+    def match(self, fit: Fit, near: Ints, tolerance: float) -> Pairs | None:
         """Centroids and their nearest stars, one to one; None where too few to prove anything.
 
         Args:
@@ -202,24 +213,24 @@ class Verifier:
         kept = kept[np.argsort(chance[kept])]
         nearest = nearest[kept]
         error = np.stack((ex[kept], ey[kept]), axis=1)
-        return _Pairs(row[kept], near[nearest], place[nearest], error, squared[kept], chance[kept])
+        return Pairs(row[kept], near[nearest], place[nearest], error, squared[kept], chance[kept])
 
     def verify(
-        self, rotation: Array, scale: float, tolerance: float, trials: int, accept: float
-    ) -> Fit | None:
+        self, start: Fit, tolerance: float, trials: int, accept: float, *, radial: bool = False
+    ) -> Solution | None:
         """Refine a hypothesis and judge it.
 
         Args:
-            rotation: (3, 3) icrs_to_camera.
-            scale: true focal length over the stated one.
+            start: the hypothesis.
             tolerance: distance in the plane within which stars are looked for.
             trials: attitudes tried so far.
             accept: greatest expected number of false alarms.
+            radial: whether to fit a radial distortion too.
 
         Returns:
-            The fit where it is accepted.
+            The solution where it is accepted.
         """
-        fit = Fit(rotation, scale)
+        fit = start
         near, _ = self.stars(fit, tolerance)
         bound = tolerance
         smallest = 8.0 * math.sqrt(float(self.view.area.max()))
@@ -231,30 +242,43 @@ class Verifier:
             expected, count = false_alarms(pairs.chance, len(self.view), trials)
             if i and expected > (_HOPELESS if i < 2 else accept):
                 return None
+            good = np.arange(count)
             if i:
                 spread = max(1.0, float(np.median(pairs.squared[:count])) / MEDIAN)
                 good = (pairs.squared <= GATE * spread).nonzero()[0]
-            else:
-                good = np.arange(count)
-            if len(good) <= SAMPLE:
+            if len(good) <= SAMPLE + radial:
                 return None
             pairs = pairs.take(good)
             same = pairs.identity()
-            if i > 1 and same == before:
-                break
+            if i > 1 and (same == before or i == _ROUNDS - 1):
+                return Solution(fit, pairs, expected)
             before = same
             try:
-                fit = self.improve(fit, pairs)
+                fit = self.improve(fit, pairs, radial=radial)
             except np.linalg.LinAlgError:
                 return None
             farthest = math.sqrt(float((pairs.error**2).sum(axis=1).max()))
             bound = min(tolerance, max(3.0 * farthest, smallest))
-        return replace(
-            fit, row=pairs.row, star=pairs.star, error=pairs.error, squared=pairs.squared,
-            expected=expected,
-        )  # fmt: skip
+        return None
 
-    def improve(self, fit: Fit, pairs: _Pairs, *, radial: bool = False) -> Fit:
+    def straighten(self, found: Solution, trials: int, accept: float) -> Solution:
+        """The solution with a radial distortion, where the stars show one beyond doubt."""
+        if len(found.pairs.row) < _STRAIGHTEN:
+            return found
+        tolerance = 6.0 * math.sqrt(float((found.pairs.error**2).sum(axis=1).max()))
+        bent = found
+        for _ in range(3):  # each time more of the stars near the corners fit
+            better = self.verify(bent.fit, tolerance, trials, accept, radial=True)
+            if better is None:
+                return found
+            grown = len(better.pairs.row) > len(bent.pairs.row)
+            bent = better
+            if not grown:
+                break
+        certain = abs(bent.fit.radial) > _CERTAIN * bent.fit.radial_sigma
+        return bent if certain and len(bent.pairs.row) >= len(found.pairs.row) else found
+
+    def improve(self, fit: Fit, pairs: Pairs, *, radial: bool = False) -> Fit:
         """One step of Gauss-Newton on rotation and, where it is free, on focal length."""
         view = self.view
         free = view.focal_sigma > 0.0
@@ -276,6 +300,8 @@ class Verifier:
             normal[3, 3] += information
             right[3] -= information * math.log(fit.scale)
         covariance = np.linalg.inv(normal)
+        spread = float(np.mean(pairs.squared)) / 2.0
+        spread = spread if spread > _UNDERSTATED else 1.0
         step = covariance @ right
         turn = to_matrix(exp(step[:3].tolist()))
         return replace(
@@ -283,5 +309,6 @@ class Verifier:
             rotation=turn @ fit.rotation,
             scale=fit.scale * math.exp(max(-0.1, min(0.1, step[3]))) if free else fit.scale,
             radial=fit.radial + float(step[-1]) if radial else fit.radial,
-            covariance=covariance[:3, :3],
+            radial_sigma=math.sqrt(float(covariance[-1, -1]) * spread) if radial else 0.0,
+            covariance=covariance[:3, :3] * spread,
         )

@@ -48,12 +48,12 @@ class View:
     def directions(self) -> Array:
         """Unit vectors (n, 3)."""
         rays = np.column_stack((self.plane, np.ones(len(self.plane))))
-        return rays / np.linalg.norm(rays, axis=1, keepdims=True)
+        return np.asarray(rays / np.linalg.norm(rays, axis=1, keepdims=True))
 
     @cached_property
     def sigma(self) -> Array:
         """Standard deviation (n,) of a direction, per axis, rad."""
-        return np.sqrt(self.area) / (1.0 + (self.plane**2).sum(axis=1)) ** 0.75
+        return np.asarray(np.sqrt(self.area) / (1.0 + (self.plane**2).sum(axis=1)) ** 0.75)
 
     def first(self, count: int) -> View:
         """The brightest of the centroids."""
