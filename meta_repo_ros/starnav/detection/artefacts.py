@@ -17,7 +17,14 @@ import numpy as np
 
 from meta_repo_ros.starnav.detection.background import Background
 from meta_repo_ros.starnav.detection.blobs import Blobs
-from meta_repo_ros.starnav.detection.centroid import FWHM, Cutouts, Float32, Measured, window
+from meta_repo_ros.starnav.detection.centroid import (
+    FWHM,
+    LEAST_WEIGHT,
+    Cutouts,
+    Float32,
+    Measured,
+    window,
+)
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
 from meta_repo_ros.starnav.image import Image
 from meta_repo_ros.starnav.types import Array, Bools, Ints
@@ -229,19 +236,22 @@ def shapes(
     hot = (peak - 2.0) * HOT * gain > found.snr
     if sigma < LEAST_FOR_HOT:
         hot[:] = False
-    half = sigma**2 / 2.0
-    uu, uv, vv = found.moments.T / half
-    spread = 1.0 / np.maximum(found.snr, 1e-3)
+    weight = max(sigma, LEAST_WEIGHT)
+    seen = sigma**2 * weight**2 / (sigma**2 + weight**2)
+    uu, uv, vv = found.moments.T / seen
+    spread = weight**2 / (2.0 * seen) / np.maximum(found.snr, 1e-3)
     e1, e2 = (uu - vv) / 2.0, uv
     bright = (found.snr > 12.0) & found.converged & ~hot & ~saturated & ~lined
     if bright.sum() >= 5:
         # All stars drawn out alike by rotation during the exposure are stars.
         e1, e2 = e1 - np.median(e1[bright]), e2 - np.median(e2[bright])
     ellipticity = np.hypot(e1, e2)
-    limit = 0.22 + SHAPE_SIGNIFICANCE * spread
+    limit = 0.22 * weight**2 / (2.0 * seen) + SHAPE_SIGNIFICANCE * spread
     long = (ellipticity > limit) & ~hot & ~saturated
     size = (uu + vv) / 2.0
-    wide = (size > 1.45 + SHAPE_SIGNIFICANCE * spread) & ~long & ~hot & ~saturated
+    largest = (2.0 * sigma + 0.4) ** 2
+    widest = largest * weight**2 / (largest + weight**2) / seen
+    wide = (size > widest + SHAPE_SIGNIFICANCE * spread) & ~long & ~hot & ~saturated
     sharp = (size < 0.5 - SHAPE_SIGNIFICANCE * spread) & ~hot & ~saturated
     return {'hot pixel': (hot & ~saturated) | sharp, 'streak': long | lined, 'extended': wide}
 

@@ -14,7 +14,14 @@ import numpy as np
 
 from meta_repo_ros.starnav.detection import artefacts
 from meta_repo_ros.starnav.detection.background import Background
-from meta_repo_ros.starnav.detection.centroid import Cutouts, Measured, centroid, cut
+from meta_repo_ros.starnav.detection.centroid import (
+    LEAST_WEIGHT,
+    Cutouts,
+    Measured,
+    centroid,
+    cut,
+    sampling_floor,
+)
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
 from meta_repo_ros.starnav.detection.survey import Survey
 from meta_repo_ros.starnav.image import Image
@@ -118,7 +125,8 @@ def judge(
     chosen = np.flatnonzero(keep)
     chosen = chosen[np.argsort(-found.flux[chosen], kind='stable')]
     chosen = chosen[apart(found.position[chosen], max(1.5 * sigma, 1.0))][: parameters.max_stars]
-    covariance = found.covariance[chosen] + np.eye(2) * parameters.centroid_floor**2
+    floor = parameters.centroid_floor**2 + sampling_floor(sigma) ** 2
+    covariance = found.covariance[chosen] + np.eye(2) * floor
     covariance += _pulled(found.position[chosen], found.flux[chosen], sigma)
     return Centroids(
         position=found.position[chosen],
@@ -146,8 +154,9 @@ class _Rough:
 def _fit(look: Survey, rough: _Rough) -> tuple[Cutouts, Measured]:
     """Centroids of all candidates; saturated ones by a weight as wide as their bright part."""
     tile_noise = look.background.at(rough.position[:, 0], rough.position[:, 1])[1].astype(float)
+    tile_noise *= look.roughness
     cutouts = cut(look.image, rough.position, look.sigma, tile_noise, rough=ROUGH_TILE)
-    found = centroid(cutouts, rough.position, look.sigma, look.photon)
+    found = centroid(cutouts, rough.position, max(look.sigma, LEAST_WEIGHT), look.photon)
     wide = np.flatnonzero(rough.saturated & (rough.radius > 1.5 * look.sigma))
     for star in wide:
         width = float(min(max(look.sigma, 0.6 * rough.radius[star]), 12.0))
@@ -155,8 +164,11 @@ def _fit(look: Survey, rough: _Rough) -> tuple[Cutouts, Measured]:
         window = cut(look.image, one, width, tile_noise[star : star + 1])
         again = centroid(window, one, width, look.photon)
         if again.converged[0]:
-            for name in ('position', 'covariance', 'flux', 'snr', 'flux_sigma'):
+            for name in ('position', 'covariance', 'snr'):
                 getattr(found, name)[star] = getattr(again, name)[0]
+            light = window.pixels[0]
+            found.flux[star] = float(light[light > 3.0 * window.noise[0]].sum())
+            found.flux_sigma[star] = found.flux[star] / found.snr[star]
             found.converged[star] = True
     # The lost peak hides how far the light leans: a tenth of the bright part is not known.
     lost = (0.05 * rough.radius[rough.saturated]) ** 2

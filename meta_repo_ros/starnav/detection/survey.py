@@ -16,7 +16,14 @@ import numpy as np
 from meta_repo_ros.starnav.detection import artefacts, candidates
 from meta_repo_ros.starnav.detection.background import Background, estimate
 from meta_repo_ros.starnav.detection.blobs import Blobs
-from meta_repo_ros.starnav.detection.centroid import FWHM, LEAST_SIGMA, centroid, cut, star_sigma
+from meta_repo_ros.starnav.detection.centroid import (
+    FWHM,
+    LEAST_SIGMA,
+    LEAST_WEIGHT,
+    centroid,
+    cut,
+    star_sigma,
+)
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
 from meta_repo_ros.starnav.image import Image, check, full_scale
 from meta_repo_ros.starnav.types import Array, Ints
@@ -24,6 +31,8 @@ from meta_repo_ros.starnav.types import Array, Ints
 FIRST_SIGMA = 1.2  # pixels, where no star is bright enough to tell
 STARS_FOR_WIDTH = 40
 MOST_BRIGHT = 0.05  # share of bright pixels; more are no stars
+ROUGH_SIDE = 20  # places a side
+ROUGH_ALLOWED = 1.15  # the subtracted background, and chance
 MOST_SATURATED = 0.1  # share of saturated pixels
 
 
@@ -36,6 +45,8 @@ class Survey:
         background: level and noise.
         saturation: counts at which a pixel is saturated.
         sigma: standard deviation of a star image, pixels.
+        roughness: noise of the star filter over that of white noise of the same pixels; above 1
+            where neighbouring pixels go together (JPEG, Bayer patterns made gray).
         photon: photon variance of a pixel over its counts above the background.
         position: (n, 2) u, v of the bright candidates, brightest first.
         area: (n,) pixels above the threshold of these.
@@ -56,6 +67,7 @@ class Survey:
     regions: artefacts.Regions = field(default_factory=artefacts.Regions)
     rejected: Mapping[str, int] = field(default_factory=dict)
     problem: str = ''
+    roughness: float = 1.0
 
 
 def survey(image: Image, parameters: DetectionParameters) -> Survey:
@@ -88,6 +100,7 @@ def survey(image: Image, parameters: DetectionParameters) -> Survey:
             image, background, saturation, width, photon,
             blobs.position, blobs.area, blobs.saturated,
         )  # fmt: skip
+    rough = roughness(image, background, width)
     sorted_out = artefacts.sort_blobs(image, background, blobs, width, parameters)
     problem = ''
     if width * FWHM > parameters.max_fwhm:
@@ -95,8 +108,22 @@ def survey(image: Image, parameters: DetectionParameters) -> Survey:
     return Survey(
         image, background, saturation, width, photon,
         sorted_out.position, blobs.area[sorted_out.blob], blobs.saturated[sorted_out.blob],
-        sorted_out.regions, sorted_out.rejected, problem,
+        sorted_out.regions, sorted_out.rejected, problem, rough,
     )  # fmt: skip
+
+
+def roughness(image: Image, background: Background, sigma: float) -> float:
+    """Noise of the star filter over what white noise would give, 1 at least.
+
+    Measured at places on a lattice; the median deviation does not mind the stars among them.
+    """
+    step = np.maximum(np.array([image.shape[1], image.shape[0]]) // ROUGH_SIDE, 1)
+    side = [np.arange(step[k] // 2, image.shape[1 - k], step[k]) for k in (0, 1)]
+    place = np.stack(np.meshgrid(*side), axis=-1).reshape(-1, 2).astype(float)
+    cutouts = cut(image, place, sigma, background.at(place[:, 0], place[:, 1])[1].astype(float))
+    found = centroid(cutouts, place, max(sigma, LEAST_WEIGHT), 0.0, iterations=0)
+    spread = 1.4826 * float(np.median(np.abs(found.snr)))
+    return max(1.0, spread / ROUGH_ALLOWED)
 
 
 def photon_counts(background: Background, parameters: DetectionParameters) -> float:

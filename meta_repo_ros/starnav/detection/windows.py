@@ -10,9 +10,11 @@ from meta_repo_ros.starnav.detection.background import QUANTISATION
 from meta_repo_ros.starnav.detection.centroid import (
     FWHM,
     LEAST_SIGMA,
+    LEAST_WEIGHT,
     Float32,
     centroid,
     cut,
+    sampling_floor,
     star_sigma,
     window,
 )
@@ -61,7 +63,7 @@ def track(image: Image, windows: Array, parameters: DetectionParameters) -> Cent
         photon = float(np.median(noise)) ** 2 / middle
     sigma = _sigma(image, start, noise, photon, parameters)
     cutouts = cut(image, start, sigma, noise)
-    found = centroid(cutouts, start, sigma, photon)
+    found = centroid(cutouts, start, max(sigma, LEAST_WEIGHT), photon)
     least = least_snr(n * k * k, sigma, parameters.false_per_image)
     limit = size - 1.0 - 1.5 * sigma
     inside = ((found.position >= 1.5 * sigma) & (found.position <= limit)).all(axis=1)
@@ -77,9 +79,10 @@ def track(image: Image, windows: Array, parameters: DetectionParameters) -> Cent
     chosen = np.flatnonzero(keep)
     chosen = chosen[np.argsort(-found.flux[chosen], kind='stable')]
     chosen = chosen[apart(found.position[chosen], max(1.5 * sigma, 1.0))][: parameters.max_stars]
+    floor = parameters.centroid_floor**2 + sampling_floor(sigma) ** 2
     return Centroids(
         position=found.position[chosen],
-        covariance=found.covariance[chosen] + np.eye(2) * parameters.centroid_floor**2,
+        covariance=found.covariance[chosen] + np.eye(2) * floor,
         flux=found.flux[chosen],
         snr=(found.flux / found.flux_sigma)[chosen],
         saturated=saturated[chosen],
