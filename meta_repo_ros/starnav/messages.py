@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
+from meta_repo_ros.action import Calibrate
 from meta_repo_ros.core.messages import Template
 from meta_repo_ros.core.rotations import Quaternion, Vector, from_matrix, set_message
 from meta_repo_ros.core.time import NANOSECONDS, set_stamp, stamp_ns
 from meta_repo_ros.msg import AttitudeUpdate, IdentifiedStars, PositionUpdate, StarCentroids
+from meta_repo_ros.starnav.calibration import Calibration, CalibrationRefused
 from meta_repo_ros.starnav.celestial_types import Fix
 from meta_repo_ros.starnav.pointing import pointing
 from meta_repo_ros.starnav.tracker import Tick
@@ -186,6 +188,36 @@ def position_message(fix: Fix, frame: str, *, spoofing: bool) -> Any:
     message.covariance = np.asarray(fix.covariance, np.float64).ravel()
     message.source_mask = int(fix.source_mask)
     message.spoofing_suspected = spoofing
+    return message
+
+
+def calibration_result(
+    result: Calibration | CalibrationRefused | None, text: str, path: str = ''
+) -> Any:
+    """Result of ``Calibrate``; nothing was written where ``path`` is empty."""
+    message = Calibrate.Result()
+    message.success, message.message, message.path = bool(path), text, path
+    if result is None:
+        return message
+    message.residual_before = result.residual_before
+    message.residual_after = result.residual_after
+    message.frames, message.stars = result.frames, result.stars
+    if isinstance(result, Calibration):
+        camera = result.camera
+        message.focal_length_x, message.focal_length_y = camera.fx, camera.fy
+        message.principal_point_x, message.principal_point_y = camera.cx, camera.cy
+        message.distortion = list(camera.distortion)
+        set_message(message.camera_to_body, result.camera_to_body)
+        bias = message.gyro_bias
+        bias.x, bias.y, bias.z = (float(b) for b in result.gyro_bias)
+    return message
+
+
+def calibration_feedback(progress: float, frames: int, stars: int, state: str) -> Any:
+    """Feedback of ``Calibrate``."""
+    message = Calibrate.Feedback()
+    message.progress, message.frames, message.stars = progress, frames, stars
+    message.state = state
     return message
 
 

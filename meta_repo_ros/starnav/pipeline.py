@@ -104,7 +104,7 @@ class Frame:
     Attributes:
         header: of the message.
         stamp: middle of the exposure, ns.
-        centroids: found stars; empty where the image could not be read.
+        centroids: found stars, as measured; empty where the image could not be read.
         match: solved, with the exact attitude, or the reason why not.
         camera: as it was known, or as it was found out.
         camera_known: whether it was known before, and of images of this size.
@@ -113,6 +113,7 @@ class Frame:
         method: of detection.
         note: what was odd about the image and was mended ('' for nothing).
         magnitude: (k,) Hp of the matched stars.
+        directions: (k, 3) where the telescope sees them, GCRS axes.
         elapsed: s by step: detect, identify, attitude, total.
         picture: annotated, or None.
         bit_depth: bits of a sample, 0 where the image could not be read.
@@ -129,6 +130,7 @@ class Frame:
     method: str = ''
     note: str = ''
     magnitude: Array = field(default_factory=lambda: np.zeros(0))
+    directions: Array = field(default_factory=lambda: np.zeros((0, 3)))
     elapsed: dict[str, float] = field(default_factory=dict)
     picture: NDArray[np.uint8] | None = None
     bit_depth: int = 0
@@ -156,7 +158,7 @@ def process(job: Job, sky: Sky) -> Frame:
     camera, note = _fitting(job.camera, width, height, decoded.note)
     known = camera is not None
     centroids, match, windowed, elapsed = _solve(job, sky, image, camera)
-    match, camera = _exact(job, sky, centroids, match, camera)
+    match, camera, directions = _exact(job, sky, centroids, match, camera)
     elapsed['total'] = time.perf_counter() - begin
     frame = Frame(
         header=job.message.header,
@@ -170,6 +172,7 @@ def process(job: Job, sky: Sky) -> Frame:
         method=job.method,
         note=note,
         magnitude=sky.catalogue.hp[match.star],
+        directions=directions,
         elapsed=elapsed,
         bit_depth=8 * image.itemsize,
     )
@@ -199,15 +202,18 @@ def _solve(
     def attempt(windows: Array | None, *, fallback: bool) -> tuple[Centroids, Match]:
         start = time.perf_counter()
         centroids = job.detector.detect(image, windows)
-        centroids = _at_middle(centroids, model, job.rate)
         middle = time.perf_counter()
         if centroids.problem:
             match = Match(Failure.BAD_IMAGE, centroids.problem)
         else:
             match = sky.identifier.solve(
-                centroids, model, hint=None if camera is None else job.hint,
-                hint_sigma=job.hint_sigma, timeout=job.timeout, fallback=fallback,
-            )  # fmt: skip
+                _at_middle(centroids, model, job.rate),
+                model,
+                hint=None if camera is None else job.hint,
+                hint_sigma=job.hint_sigma,
+                timeout=job.timeout,
+                fallback=fallback,
+            )
         elapsed['detect'] += middle - start
         elapsed['identify'] += time.perf_counter() - middle
         return centroids, match
@@ -242,29 +248,25 @@ def _at_middle(centroids: Centroids, camera: Camera, rate: Array | None) -> Cent
     """Centroids of a rolling shutter where they would be at the middle row's time."""
     if rate is None or not camera.readout_time or not len(centroids):
         return centroids
-    rows = max(camera.height - 1, 1)
-    late = camera.readout_time * (centroids.position[:, 1] / rows - 0.5)
-    seen = camera.directions(centroids.position)
-    # A fixed direction in axes that turn: d' = -w x d
-    moved = camera.project(seen + late[:, None] * np.cross(rate, seen))
+    place = centroids.position
+    moved = camera.project(camera.at_middle_row(camera.directions(place), place[:, 1], rate))
     good = np.asarray(np.isfinite(moved).all(axis=1))
-    position = np.where(good[:, None], moved, centroids.position)
-    return dataclasses.replace(centroids, position=position)
+    return dataclasses.replace(centroids, position=np.where(good[:, None], moved, place))
 
 
 def _exact(
     job: Job, sky: Sky, centroids: Centroids, match: Match, camera: Camera | None
-) -> tuple[Match, Camera | None]:
-    """The attitude by the places where the telescope sees the stars now."""
+) -> tuple[Match, Camera | None, Array]:
+    """The attitude by the places where the telescope sees the stars now, and those places."""
     if not match.solved:
-        return match, camera
+        return match, camera, np.zeros((0, 3))
     model = camera
     if model is None:
         blind = from_field_of_view(
             centroids.width, centroids.height, _BLIND_FOV, focal_sigma=math.inf
         )
         model = blind.with_focal_length(match.focal_length)
-    place = centroids.position[match.centroid]
+    place = _at_middle(centroids, model, job.rate).position[match.centroid]
     seen = model.directions(place)
     covariance = model.direction_covariance(place, centroids.covariance[match.centroid])
     stars = apparent(sky.catalogue, match.star, job.observer)
@@ -273,7 +275,7 @@ def _exact(
             seen, covariance, stars, initial=match.icrs_to_camera, focal_sigma=model.focal_sigma
         )
     except least_squares.AttitudeError as error:
-        return Match(Failure.NO_MATCH, str(error), elapsed=match.elapsed), camera
+        return Match(Failure.NO_MATCH, str(error), elapsed=match.elapsed), camera, stars[:0]
     spread = max(1.0, fit.chi_square / max(fit.degrees_of_freedom, 1))
     if camera is None or math.isinf(camera.focal_sigma):
         camera = dataclasses.replace(
@@ -295,7 +297,7 @@ def _exact(
         focal_length=shown.fx,
         field_of_view=shown.field_of_view,
     )
-    return refined, camera
+    return refined, camera, stars[used]
 
 
 def _kept(indices: Ints, used: NDArray[np.bool_]) -> Ints:

@@ -6,12 +6,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_repo_ros.core.processor import Diagnostic, Event, Output, Processor, Task, Topic
+from meta_repo_ros.core.processor import (
+    Action,
+    Diagnostic,
+    Event,
+    Output,
+    Processor,
+    Task,
+    Topic,
+)
 from meta_repo_ros.core.rotations import (
     Quaternion,
     from_matrix,
@@ -20,9 +29,10 @@ from meta_repo_ros.core.rotations import (
     to_matrix,
 )
 from meta_repo_ros.core.time import NANOSECONDS, seconds_ns
+from meta_repo_ros.starnav import calibration_file, report
 from meta_repo_ros.starnav import messages as ros
-from meta_repo_ros.starnav import report
 from meta_repo_ros.starnav.annotation import annotate
+from meta_repo_ros.starnav.camera import Camera
 from meta_repo_ros.starnav.camera_book import CameraBook
 from meta_repo_ros.starnav.catalogue import load
 from meta_repo_ros.starnav.celestial_types import Fix
@@ -32,6 +42,8 @@ from meta_repo_ros.starnav.messages import FilteredTemplate, RefusedError
 from meta_repo_ros.starnav.parameters import StarNavParameters
 from meta_repo_ros.starnav.pipeline import Frame, Job, process
 from meta_repo_ros.starnav.positioning import Positioning
+from meta_repo_ros.starnav.processor_calibration import CALIBRATE, CalibrationAction
+from meta_repo_ros.starnav.processor_calibration import TASK as CALIBRATION_TASK
 from meta_repo_ros.starnav.sky import SkySource
 from meta_repo_ros.starnav.stamps import StampGuard, check_image_stamp
 from meta_repo_ros.starnav.tracker import AttitudeTracker, mean_to_middle
@@ -41,7 +53,8 @@ IMAGE, INFO, IMU = 'star_camera/image', 'star_camera/camera_info', 'imu/data_raw
 FIX, VELOCITY, PRESSURE, AIR = 'gnss/fix', 'gnss/velocity', 'baro/pressure', 'air_data'
 ATTITUDE, POSITION = 'attitude_update', 'position_update'
 CENTROIDS, STARS, ANNOTATED = 'starnav/centroids', 'starnav/stars', 'starnav/annotated'
-_TASK = 'image'
+_IMAGE_TASK = 'image'
+_FEEDBACK_PERIOD = NANOSECONDS // 2
 # How fast a camera without a gyroscope may turn, for the hint of the image before, rad/s
 _UNMEASURED_RATE = 0.01
 # Windows are used where the prediction is this much better than their size
@@ -74,6 +87,7 @@ class StarNav(Processor):
         Topic(STARS, 'meta_repo_ros/msg/IdentifiedStars', 'STATE'),
         Topic(ANNOTATED, 'sensor_msgs/msg/Image', 'BULK'),
     )
+    actions: ClassVar[tuple[Action, ...]] = (Action(CALIBRATE, 'meta_repo_ros/action/Calibrate'),)
 
     def __init__(self, parameters: StarNavParameters, seed: int = 0) -> None:
         super().__init__(parameters, seed)
@@ -104,11 +118,21 @@ class StarNav(Processor):
         self.method = core.processing.star_detection_algorithm
         self.detector = detector(self.method, p.detection)
         self.filtered = core.processing.attitude_estimation == 'extended_kalman_filter'
+        file = p.camera.calibration_file
+        self.calibrated = calibration_file.read(Path(file)) if file else None
         x, y, z, w = p.camera.camera_to_body
-        self.camera_to_body: Quaternion = normalize((w, x, y, z))
-        self._mount = to_matrix(self.camera_to_body)
+        self._mount_camera(normalize((w, x, y, z)))
         self._make_filtered = FilteredTemplate(p.frames.body)
         self._picture = partial(_picture, self.catalogue.name, grid=p.image.grid)
+
+    def _mount_camera(self, given: Quaternion) -> None:
+        file = None if self.calibrated is None else self.calibrated.camera_to_body
+        self.camera_to_body = given if file is None else file
+        self._mount = to_matrix(self.camera_to_body)
+
+    @property
+    def _calibrated_camera(self) -> Camera | None:
+        return None if self.calibrated is None else self.calibrated.camera
 
     def _begin(self) -> None:
         """Forget all that was measured."""
@@ -116,8 +140,12 @@ class StarNav(Processor):
         self._generation += 1
         period = round(NANOSECONDS / p.starnav_core.accuracy.update_rate)
         self.tracker = AttitudeTracker(p.filter, period)
+        if self.calibrated is not None and self.calibrated.gyro_bias is not None:
+            x, y, z = self.calibrated.gyro_bias.tolist()
+            self.tracker.filter.bias = (x, y, z)
         self.guard = StampGuard(seconds_ns(p.filter.window), seconds_ns(p.filter.clock_jump))
-        self.book = CameraBook(p.camera)
+        self.book = CameraBook(p.camera, self._calibrated_camera)
+        self.calibration = CalibrationAction(self._adopt)
         self.environment = Environment(p.environment)
         self.positioning = Positioning(p.celestial, p.cross_check)
         self.last_image: tuple[int, Quaternion, float] | None = None  # ns, attitude, sigma
@@ -135,8 +163,10 @@ class StarNav(Processor):
             self.refused[topic][str(reason)] += 1
             return ()
 
-    def on_result(self, name: str, result: Any, stamp: int) -> Sequence[Event]:  # noqa: ARG002
-        """Take what became of an image."""
+    def on_result(self, name: str, result: Any, stamp: int) -> Sequence[Event]:
+        """Take what became of an image, or of a calibration."""
+        if name == CALIBRATION_TASK:
+            return self.calibration.finish(result, stamp)
         if isinstance(result, Exception):
             self.images.broken(result)
             return ()
@@ -161,6 +191,7 @@ class StarNav(Processor):
             raise ValueError(str(error)) from error
         self.tracker.filter.configure(parameters.filter)
         self.book.parameters = parameters.camera
+        self.book.calibrated = self._calibrated_camera
         self.environment.parameters = parameters.environment
 
     def reset(self, stamp: int) -> None:  # noqa: ARG002
@@ -180,6 +211,7 @@ class StarNav(Processor):
             self._begin()
             self.guard = guard
         ticks = self.tracker.add_gyro(when, sample.rate)
+        self.calibration.run.add_gyro(when, sample.rate)
         self.positioning.add_inertial(when, sample.rate, sample.force)
         if not ticks or not self.filtered:
             return ()
@@ -200,7 +232,7 @@ class StarNav(Processor):
             raise RefusedError(reason)
         self._image_stamp = when
         job = self._job(message, when)
-        return (Task(_TASK, partial(_run, self._generation, self.sky, job), self._latency),)
+        return (Task(_IMAGE_TASK, partial(_run, self._generation, self.sky, job), self._latency),)
 
     @property
     def _latency(self) -> int:
@@ -210,7 +242,7 @@ class StarNav(Processor):
         """All that the task needs, none of which changes later."""
         p = self.parameters
         camera, _ = self.book.current(int(message.width), int(message.height))
-        hint, sigma = self._hint(stamp)
+        hint, sigma = (None, float('inf')) if self.calibration.run.anew else self._hint(stamp)
         rate = self.tracker.rate_at(stamp)
         windows = False
         if hint is not None and camera is not None and p.identification.tracking:
@@ -264,6 +296,7 @@ class StarNav(Processor):
         self.book.take_match(frame.camera, match, was_known=frame.camera_known)
         if match.solved:
             outputs += self._take_attitude(frame)
+        self.calibration.run.add_frame(frame)
         if frame.picture is not None:
             outputs.append(Output(ANNOTATED, ros.picture_message(frame.header, frame.picture)))
         return outputs
@@ -295,6 +328,41 @@ class StarNav(Processor):
         return Output(
             POSITION, ros.position_message(fix, self.parameters.frames.body, spoofing=suspected)
         )
+
+    # -- calibration -------------------------------------------------------------------------------
+    @property
+    def timer_period_ns(self) -> int | None:
+        """Of the feedback of a calibration."""
+        return _FEEDBACK_PERIOD
+
+    def on_timer(self, stamp: int) -> Sequence[Event]:
+        """Tell how a calibration goes, and work it out at its end."""
+        return self.calibration.tick(stamp, self._latency)
+
+    def on_goal(self, action: str, goal: Any, stamp: int) -> str:  # noqa: ARG002
+        """Begin a calibration, or say why not."""
+        p, frame = self.parameters, self.last_frame
+        size = p.starnav_core.camera.size
+        if frame is not None:
+            size = (frame.centroids.width, frame.centroids.height)
+        camera = self.book.current(*size)[0]
+        folder = p.camera.calibration_directory
+        in_use = (camera, self.camera_to_body, self.tracker.filter)
+        return self.calibration.start(goal, stamp, folder, in_use)
+
+    def on_cancel(self, action: str, stamp: int) -> Sequence[Event]:  # noqa: ARG002
+        """End it; nothing is written."""
+        return self.calibration.cancel()
+
+    def _adopt(self, path: Path) -> None:
+        """Go on with what was found; an image must give the attitude anew."""
+        self.calibrated = calibration_file.read(path)
+        self._mount_camera(self.camera_to_body)
+        counts = self.images
+        guard, positioning, environment = self.guard, self.positioning, self.environment
+        self._begin()
+        self.images, self.guard = counts, guard
+        self.positioning, self.environment = positioning, environment
 
     # -- everything else ---------------------------------------------------------------------------
     def _take_info(self, message: Any, _received: int) -> Sequence[Event]:
