@@ -219,18 +219,18 @@ def demo(duration: float) -> list[Check]:
     ) as runner:
         time.sleep(_SETTLE_S)
         pids = runner.pids
-        before, begin = {pid: _cpu_seconds(pid) for pid in pids.values()}, time.monotonic()
+        before, begin = {pid: cpu_seconds(pid) for pid in pids.values()}, time.monotonic()
         time.sleep(min(duration, 40.0))
         elapsed = time.monotonic() - begin
         if runner.pids != pids:
             raise RuntimeError('a process ended:\n' + '\n'.join(lines[-20:]))
-        cores = {n: (_cpu_seconds(p) - before[p]) / elapsed for n, p in pids.items()}
-        pss = {n: _memory_mb(p, 'Pss') for n, p in pids.items()}
-        rss = {n: _memory_mb(p, 'Rss') for n, p in pids.items()}
+        cores = {n: (cpu_seconds(p) - before[p]) / elapsed for n, p in pids.items()}
+        pss = {n: memory_mb(p, 'Pss') for n, p in pids.items()}
+        rss = {n: memory_mb(p, 'Rss') for n, p in pids.items()}
         bare = _start(role_command('relay', namespace='bare'), role=True)
         time.sleep(2.0)  # beside the graph, so that it shares the same pages
-        pss['(one bare rclpy process)'] = _memory_mb(bare.pid, 'Pss')
-        rss['(one bare rclpy process)'] = _memory_mb(bare.pid, 'Rss')
+        pss['(one bare rclpy process)'] = memory_mb(bare.pid, 'Pss')
+        rss['(one bare rclpy process)'] = memory_mb(bare.pid, 'Rss')
         bare.kill()
         bare.wait()
     return [
@@ -262,12 +262,12 @@ def _ratios(name: str, base: Latency, candidate: Latency, bar: float) -> list[Ch
     ]  # fmt: skip
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
 
-def _memory_mb(pid: int, kind: str) -> float:
+def memory_mb(pid: int, kind: str) -> float:
     for line in Path(f'/proc/{pid}/smaps_rollup').read_text().splitlines():
         if line.startswith(f'{kind}:'):
             return int(line.split()[1]) / 1024
