@@ -46,6 +46,7 @@ MARGIN = 10  # pixels from the edge of what is seen to the first cell
 LOWEST, HIGHEST = -8.0, 40.0  # to which the image in units of noise is clipped
 BATCH = 64
 REUSE = 3  # steps on one batch of pieces, turned and mirrored
+SHAPE = 1.5  # weight of a cell at a star or artefact in the second logit
 NEGATIVE = 300.0  # weight of a cell of noise: false alarms must be far rarer than stars
 
 
@@ -93,9 +94,7 @@ def labels(truth: synthetic.Pieces, cells: int) -> tuple[torch.Tensor, torch.Ten
     quiet = ~near & ~close
     shape = middle & ~close
     target = np.stack([clear, shape], axis=1)
-    weight = np.stack(
-        [clear + NEGATIVE * quiet, 0.25 * shape + (on & ~near) * np.float32(0.25)], axis=1
-    )
+    weight = np.stack([clear + NEGATIVE * quiet, SHAPE * (shape | (on & ~near))], axis=1)
     return torch.from_numpy(target.astype(np.float32)), torch.from_numpy(weight.astype(np.float32))
 
 
@@ -265,29 +264,35 @@ def noise_table(network: Network, seed: int, images: int) -> dict[str, list[floa
     }
 
 
-def shape_level(network: Network, seed: int, share: float = 0.005) -> float:
-    """Logit of the second map that all but ``share`` of the stars reach."""
+def shape_table(network: Network, seed: int, share: float = 0.01) -> dict[str, list[float]]:
+    """Logit that all but ``share`` of the stars of a width reach, whatever their brightness."""
     rng = np.random.default_rng(seed)
     star_detector = DeepLearningDetector(network=network)
-    number, size = 40, 48
-    values = []
+    number, size = 32, 48
+    widths = (1.2, 1.4, 1.6, 1.8, 2.0, 2.4, 2.8, 3.4, 4.2, 5.5)
+    logits = []
     edges = np.arange(size + 1) - 0.5
-    for fwhm in (1.6, 2.0, 2.4, 2.8, 3.4, 4.0):
+    for fwhm in widths:
         count = number * number
         centre = size / 2 + rng.uniform(-4.0, 4.0, (2, count))
         sigma = np.full(count, fwhm / synthetic.FWHM)
         u, v = (synthetic.profile(edges, c, sigma) for c in centre)
         star = v[:, :, None] * u[:, None, :]
-        peak = np.exp(rng.uniform(np.log(5.0), np.log(2000.0), (count, 1, 1)))
-        star *= peak / star.max(axis=(1, 2), keepdims=True)
-        image = star.reshape(number, number, size, size).swapaxes(1, 2).reshape(number * size, -1)
-        image = 1000.0 + 25.0 * (image + rng.standard_normal(image.shape))
-        image = np.clip(np.rint(image), 0, 65535).astype(np.uint16)
-        found = star_detector.candidates(image, estimate(image), 4.0)
         where = (np.indices((number, number)).reshape(2, -1)[::-1] * size + centre).T
-        distance, _ = cKDTree(where).query(found.position)
-        values.append(found.shape[distance < 2.0])
-    return float(np.quantile(np.concatenate(values), share))
+        least = math.inf
+        for decade in (5.0, 20.0, 80.0, 320.0):
+            peak = decade * np.exp(rng.uniform(0.0, np.log(4.0), (count, 1, 1)))
+            stars = star * (peak / star.max(axis=(1, 2), keepdims=True))
+            stars = stars.reshape(number, number, size, size).swapaxes(1, 2)
+            stars = stars.reshape(number * size, number * size)
+            image = 1000.0 + 25.0 * (stars + rng.standard_normal(stars.shape))
+            image = np.clip(np.rint(image), 0, 65535).astype(np.uint16)
+            background = estimate(image)
+            found = star_detector.candidates(image, background, 2.0)
+            distance, _ = cKDTree(where).query(found.position)
+            least = min(least, float(np.quantile(found.shape[distance < 2.0], share)))
+        logits.append(round(least, 3))
+    return {'fwhm': list(widths), 'logit': logits}
 
 
 def main() -> None:
@@ -302,7 +307,9 @@ def main() -> None:
     print(json.dumps(measured, indent=1))
     sha256 = export(net, arguments.output)
     clip = (LOWEST, HIGHEST)
-    raw = Network(arguments.output, STRIDE, FIELD, MARGIN, *clip, -99.0, (0.0, 1.0), (1e-6, 1e-7))
+    raw = Network(
+        arguments.output, STRIDE, FIELD, MARGIN, *clip, (1.0,), (-99.0,), (0.0, 1.0), (1e-6, 1e-7)
+    )
     table = noise_table(raw, arguments.seed + 2, arguments.noise_images)
     sources = (Path(__file__), Path(synthetic.__file__))
     provenance = {
@@ -322,7 +329,8 @@ def main() -> None:
         'field': FIELD,
         'margin': MARGIN,
         'clip': [LOWEST, HIGHEST],
-        'noise': {'shape': round(shape_level(raw, arguments.seed + 3), 3), **table},
+        'noise': table,
+        'shape': shape_table(raw, arguments.seed + 3),
     }
     arguments.output.with_suffix('.json').write_text(json.dumps(provenance, indent=2) + '\n')
     print(f'wrote {arguments.output} ({arguments.output.stat().st_size} bytes)')

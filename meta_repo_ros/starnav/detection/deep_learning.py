@@ -21,12 +21,11 @@ from scipy.spatial import cKDTree
 
 from meta_repo_ros.starnav.detection import measure
 from meta_repo_ros.starnav.detection.background import Background
-from meta_repo_ros.starnav.detection.centroid import window
+from meta_repo_ros.starnav.detection.centroid import FWHM, window
 from meta_repo_ros.starnav.detection.network import Network, load
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
 from meta_repo_ros.starnav.detection.survey import survey
-from meta_repo_ros.starnav.detection.windows import _background as local_background
-from meta_repo_ros.starnav.detection.windows import track
+from meta_repo_ros.starnav.detection.windows import local_background, track
 from meta_repo_ros.starnav.image import Image
 from meta_repo_ros.starnav.types import Array, Bools, Centroids
 
@@ -37,7 +36,7 @@ LARGEST_TILE = 512  # pixels of the image; its layers then stay in a core's cach
 COARSE = 8  # the background is interpolated to every 8th pixel, then again to each
 APART = 3  # cells a side in which only the highest counts
 LOOSER = 10.0  # times as many candidates of noise alone as there may be false stars
-AGREED = 4.0  # pixels within which the network must see what others found
+AGREED = 4.0  # pixels within which the network must see what was found otherwise
 ARTEFACT = 'artefact'  # name of what the network refuses
 REACH = 4  # pixels around a star that was tracked, in which the network must see it
 SEARCHED = 64  # pixels of such a window
@@ -71,39 +70,38 @@ class DeepLearningDetector:
         if look.problem:
             return measure.stars(look, self.parameters)
         found = self.candidates(look.image, look.background, self._level(look.image.size))
-        star = found.shape > self._network.shape
-        if not self.parameters.reject_artefacts:
-            star[:] = True
-        # The bright blobs of the survey are better placed, but must be stars to the network. Of
-        # saturated ones it sees too little.
-        reach = AGREED + np.sqrt(look.area / np.pi)
-        agreed = near(look.position, found.position[star], reach) | (look.saturated > 0)
-        if not self.parameters.reject_artefacts:
-            agreed[:] = True
-        refused = int((~star).sum())
+        star = self._stars(found, look.sigma * FWHM)
+        # Bright blobs of the survey are better placed; those that the network knows for artefacts
+        # are dropped. Of saturated ones it sees too little.
+        refused = near(look.position, found.position[~star], AGREED) & (look.saturated == 0)
+        refused &= ~near(look.position, found.position[star], AGREED)
         seen = replace(
             look,
-            position=look.position[agreed],
-            area=look.area[agreed],
-            saturated=look.saturated[agreed],
-            rejected={**look.rejected, ARTEFACT: refused},
+            position=look.position[~refused],
+            area=look.area[~refused],
+            saturated=look.saturated[~refused],
+            rejected={**look.rejected, ARTEFACT: int((~star).sum())},
         )
         return measure.stars(seen, self.parameters, found.position[star])
+
+    def _stars(self, found: Candidates, fwhm: float) -> Bools:
+        """Which candidates the network does not know for artefacts."""
+        if not self.parameters.reject_artefacts:
+            return np.ones(len(found.shape), bool)
+        return np.asarray(found.shape > self._network.least_shape(fwhm))
 
     def _level(self, pixels: int) -> float:
         """Least logit: the exact count of false alarms is kept by the measured signal to noise."""
         return self._network.threshold(LOOSER * self.parameters.false_per_image, pixels)
 
     def _track(self, image: Image, windows: Array) -> Centroids:
-        """What is found in windows, where the network agrees."""
+        """What is found in windows, unless the network sees nothing or an artefact there."""
         result = track(image, windows, self.parameters)
         if not len(result):
             return result
         found = self.around(image, result.position, self._level(windows.size // 2 * SEARCHED))
-        star = found.position[found.shape > self._network.shape]
+        star = found.position[self._stars(found, self.parameters.psf_fwhm)]
         keep = near(result.position, star, AGREED) | result.saturated
-        if not self.parameters.reject_artefacts:
-            keep[:] = True
         refused = int((~keep).sum())
         return replace(
             result,

@@ -42,7 +42,8 @@ class Network:
         margin: pixels from the edge of what is given to the first cell.
         lowest: to which the pixels are clipped, in units of the noise.
         highest: likewise.
-        shape: least second logit.
+        fwhm: (k,) pixels, rising.
+        shape: (k,) second logits that nearly all stars of these widths reach.
         level: (n,) first logits, rising.
         rate: (n,) false detections per pixel of pure noise with a logit above ``level``.
     """
@@ -53,7 +54,8 @@ class Network:
     margin: int
     lowest: float
     highest: float
-    shape: float
+    fwhm: tuple[float, ...]
+    shape: tuple[float, ...]
     level: tuple[float, ...]
     rate: tuple[float, ...]
 
@@ -72,6 +74,10 @@ class Network:
             slope = (levels[-1] - levels[-2]) / (rates[-1] - rates[-2])
             return float(levels[-1] + slope * (wanted - rates[-1]))
         return float(np.interp(-wanted, -rates, levels))
+
+    def least_shape(self, fwhm: float) -> float:
+        """Least second logit of a star in an image whose stars are that wide, pixels."""
+        return float(np.interp(fwhm, self.fwhm, self.shape))
 
     def runner(self) -> Runner:
         """Something that runs the network; best kept for inputs of one size.
@@ -130,7 +136,7 @@ def load(path: Path | None = None) -> Network:
         raise NetworkError(f'the star network cannot be read ({error}): {remedy}') from error
     try:
         wanted = provenance['sha256']
-        table = provenance['noise']
+        table, shape = provenance['noise'], provenance['shape']
         network = Network(
             path,
             int(provenance['stride']),
@@ -138,7 +144,8 @@ def load(path: Path | None = None) -> Network:
             int(provenance['margin']),
             float(provenance['clip'][0]),
             float(provenance['clip'][1]),
-            float(table['shape']),
+            tuple(float(value) for value in shape['fwhm']),
+            tuple(float(value) for value in shape['logit']),
             tuple(float(value) for value in table['level']),
             tuple(float(value) for value in table['rate']),
         )

@@ -53,7 +53,7 @@ def stars(
 ) -> tuple[Array, Array, Array, Array]:
     """Drawn stars: images (n, k, size, size) are summed already; see ``Pieces`` for the rest."""
     edges = np.arange(size + 1) - 0.5
-    fwhm = np.exp(rng.uniform(np.log(1.2), np.log(5.0), (count, 1)))
+    fwhm = np.exp(rng.uniform(np.log(1.2), np.log(6.0), (count, 1)))
     sigma = np.broadcast_to(fwhm / FWHM, (count, most))
     # wings of real optics: part of the light in a Gaussian twice as wide
     wing = rng.uniform(0.0, 0.35, (count, 1)) * (rng.random((count, 1)) < 0.6)
@@ -136,7 +136,7 @@ def structure(rng: np.random.Generator, count: int, size: int) -> Array:
 def defects(rng: np.random.Generator, image: Array, artefact: NDArray[np.bool_]) -> None:
     """Adds hot and dead pixels, pairs of them, columns and rows, and marks them."""
     count, size, _ = image.shape
-    number = rng.poisson(2.5, count)
+    number = rng.poisson(4.0, count)
     which = np.repeat(np.arange(count), number)
     n = len(which)
     u, v = rng.integers(0, size, (2, n))
@@ -146,11 +146,11 @@ def defects(rng: np.random.Generator, image: Array, artefact: NDArray[np.bool_])
     image[which, v, u] += height
     artefact[which, v, u] = True
     # charge that leaks to one neighbour
-    leak = rng.random(n) < 0.25
+    leak = rng.random(n) < 0.12
     sideways = rng.random(n) < 0.5
     u2 = np.minimum(u + sideways, size - 1)
     v2 = np.minimum(v + ~sideways, size - 1)
-    image[which[leak], v2[leak], u2[leak]] += (height * rng.uniform(0.02, 0.6, n))[leak]
+    image[which[leak], v2[leak], u2[leak]] += (height * rng.uniform(0.02, 0.35, n))[leak]
     for chosen in np.flatnonzero(rng.random(count) < 0.06):
         upright = rng.random() < 0.5
         line = image[chosen] if upright else image[chosen].T
@@ -193,10 +193,10 @@ def pieces(rng: np.random.Generator, count: int, size: int = 96, most: int = 5) 
     image, position, snr, radius = stars(rng, count, most, size)
     image += structure(rng, count, size)
     streak = np.zeros((count, size, size))
-    for share, longest, widest in ((0.3, 400.0, 2.1), (0.5, 10.0, 0.5)):
+    for share, longest, widest in ((0.3, 400.0, 2.1), (0.35, 10.0, 0.5)):
         chosen = np.flatnonzero(rng.random(count) < share)
         n = len(chosen)
-        shortest = 1.0 if longest < size else 14.0
+        shortest = 2.0 if longest < size else 14.0
         length = np.exp(rng.uniform(np.log(shortest), np.log(longest), n))
         sigma = rng.uniform(0.25 if longest < size else 0.5, widest, n)
         length = np.where(longest < size, length, np.maximum(length, 10.0 * sigma))

@@ -47,14 +47,14 @@ def track(image: Image, windows: Array, parameters: DetectionParameters) -> Cent
     centre = np.clip(centre, half, size - 1 - half)
     pixels, corner = window(image, centre, half)
     n, k = pixels.shape[:2]
-    flat = pixels.reshape(n, -1)
-    level, noise = _background(flat)
+    flat = pixels.reshape(n, k * k)
+    level, noise = local_background(flat)
     saturation = parameters.saturation or (
         255.0 if image.dtype == np.uint8 else float(full_scale(image[:1], _top(flat)))
     )
     # Sum of 3 x 3: the peak of a star, not a pixel of noise.
     smooth = _smooth(pixels)
-    place = smooth.reshape(n, -1).argmax(axis=1)
+    place = smooth.reshape(n, (k - 2) ** 2).argmax(axis=1)
     row, column = np.divmod(place, k - 2)
     start = np.stack([column, row], axis=1) + 1.0 + corner
     photon = 1.0 / parameters.electrons_per_count if parameters.electrons_per_count > 0.0 else 0.0
@@ -94,7 +94,7 @@ def track(image: Image, windows: Array, parameters: DetectionParameters) -> Cent
     )
 
 
-def _background(flat: Float32) -> tuple[Array, Array]:
+def local_background(flat: Float32) -> tuple[Array, Array]:
     """Level and noise of windows (n, pixels): median and its absolute deviation, refined."""
     middle = flat.shape[1] // 2
     if not len(flat):
