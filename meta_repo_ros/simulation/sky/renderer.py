@@ -120,16 +120,36 @@ class SkyRenderer:
         Returns:
             (h, w) counts, uint8 for up to 8 bits, else uint16.
         """
-        # which frame, not which run: the image can be made again from its exposure alone
-        rng = np.random.default_rng((self.seed, 0x5EED, exposure.sequence))
-        electrons = self._light(exposure, disturbance, rng)
+        electrons = self.light(exposure, disturbance)
         e = self.parameters.electronics
         electrons += np.float32(e.dark_current * exposure.duration)
         where, current = self._read_out.hot(disturbance.hot_pixels)
         np.add.at(electrons.reshape(-1), where, current * np.float32(exposure.duration))
         if e.blooming:
             self._read_out.bloom(electrons, np.flatnonzero(electrons.max(axis=0) > e.full_well))
+        rng = np.random.default_rng((self.seed, 0x5EED, exposure.sequence))
         return self._read_out.counts(electrons, exposure.gain, rng, out)
+
+    def light(self, exposure: Exposure, disturbance: Disturbance = NONE) -> Image:
+        """Electrons (h, w) that light makes in each pixel, expected, before all noise."""
+        size = (self.camera.width, self.camera.height)
+        if disturbance.blackout:
+            return np.zeros(size[::-1], np.float32)
+        scene = self._scene(exposure, disturbance)
+        bodies = planets(scene.observer)
+        low = self._background(scene, bodies, disturbance.glow)
+        image: Image = cv2.resize(low, size, interpolation=cv2.INTER_LINEAR)
+        stars, sigma, tracks = self._stars(scene)
+        add_points(image, tracks, _even(stars.electrons, tracks), sigma, scene.optics)
+        self._add_bodies(image, scene, bodies)
+        rate = self.electrons_per_second(0.0) * exposure.duration
+        width = scene.optics.psf_sigma
+        # which frame, not which run: the image can be made again from its exposure alone
+        rng = np.random.default_rng((self.seed, 0x57AEA, exposure.sequence))
+        for streak in streaks(scene.sky, self.camera, exposure.duration, width, rng):
+            trail = streak.light[np.newaxis] * rate
+            add_points(image, streak.track[np.newaxis], trail, np.array([width]), scene.optics)
+        return image
 
     def truth(self, exposure: Exposure, disturbance: Disturbance = NONE) -> TrueStars:
         """The stars within the image, above the ground."""
@@ -181,27 +201,6 @@ class SkyRenderer:
             sky=sky,
             optics=disturbance.optics(p.optics),
         )
-
-    def _light(
-        self, exposure: Exposure, disturbance: Disturbance, rng: np.random.Generator
-    ) -> Image:
-        """Electrons (h, w) that the light makes in each pixel, expected."""
-        size = (self.camera.width, self.camera.height)
-        if disturbance.blackout:
-            return np.zeros(size[::-1], np.float32)
-        scene = self._scene(exposure, disturbance)
-        bodies = planets(scene.observer)
-        low = self._background(scene, bodies, disturbance.glow)
-        image: Image = cv2.resize(low, size, interpolation=cv2.INTER_LINEAR)
-        stars, sigma, tracks = self._stars(scene)
-        add_points(image, tracks, _even(stars.electrons, tracks), sigma, scene.optics)
-        self._add_bodies(image, scene, bodies)
-        rate = self.electrons_per_second(0.0) * exposure.duration
-        width = scene.optics.psf_sigma
-        for streak in streaks(scene.sky, self.camera, exposure.duration, width, rng):
-            trail = streak.light[np.newaxis] * rate
-            add_points(image, streak.track[np.newaxis], trail, np.array([width]), scene.optics)
-        return image
 
     def _background(
         self, scene: _Scene, bodies: tuple[Body, ...], glow: float

@@ -61,7 +61,7 @@ class Electronics:
     )
     read_noise: float = parameter(5.0, 'Of a pixel.', unit='electrons', minimum=0.0)
     dark_current: float = parameter(5.0, 'Of a pixel.', unit='electrons/s', minimum=0.0)
-    full_well: float = parameter(60000.0, 'Of a pixel.', unit='electrons', minimum=10.0)
+    full_well: float = parameter(70000.0, 'Of a pixel.', unit='electrons', minimum=10.0)
     bias: float = parameter(400.0, 'Level without light, at any gain.', unit='counts', minimum=0.0)
     bits: int = parameter(16, 'Of a count; up to 8 give mono8.', minimum=4, maximum=16)
     fixed_pattern: float = parameter(
@@ -94,7 +94,7 @@ class Sky:
 
     magnitude_limit: float = parameter(7.5, 'Faintest stars drawn (Hp).', minimum=0.0, maximum=8.0)
     brightness: float = parameter(
-        21.5, 'Of the dark sky at the zenith, in V.', unit='mag/arcsec2', minimum=0.0, maximum=30.0
+        21.5, 'Of the dark sky at the zenith, in V.', unit='mag/arcsec2', minimum=0.0, maximum=50.0
     )
     extinction: float = parameter(
         0.2, 'At the zenith at sea level; falls with the pressure.', unit='mag', minimum=0.0,

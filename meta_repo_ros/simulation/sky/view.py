@@ -81,6 +81,8 @@ class View:
     def _at(self, directions: Array, time: Array) -> Array:
         """Pixels (n, k, 2) at ``time`` (n, k), s from the stamp."""
         n, k = time.shape
+        if not n:
+            return np.zeros((0, k, 2))
         if not self.camera.readout_time:
             turned = directions @ self.icrs_to_camera(time[0])  # (k, n, 3)
             seen = np.swapaxes(turned, 0, 1)
