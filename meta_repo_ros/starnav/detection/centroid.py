@@ -160,64 +160,84 @@ def centroid(
         iterations: at most.
         reach: a centroid that walks farther than so many sigma has not converged.
     """
-    n, k = cutouts.pixels.shape[:2]
     pixels = cutouts.pixels.astype(np.float64)
-    width = np.broadcast_to(np.asarray(sigma, float), (n,))
-    inverse = 1.0 / (2.0 * width * width)
-    local = np.asarray(start, float) - cutouts.corner
-    axis = np.arange(k, dtype=float)
-    first = local.copy()
-    for _ in range(iterations):
-        dx, dy = axis - local[:, :1], axis - local[:, 1:]
-        wx, wy = np.exp(-dx * dx * inverse[:, None]), np.exp(-dy * dy * inverse[:, None])
-        # rows summed over u with and without dx, then over v
-        plain = np.matmul(pixels, wx[:, :, None])[:, :, 0]
-        tilted = np.matmul(pixels, (wx * dx)[:, :, None])[:, :, 0]
-        total = (plain * wy).sum(axis=1)
-        safe = np.where(total > 0.0, total, np.inf)
-        step = np.stack(
-            [(tilted * wy).sum(axis=1) / safe, (plain * wy * dy).sum(axis=1) / safe], axis=1
-        )
-        step = np.clip(2.0 * step, -width[:, None], width[:, None])
-        local = local + step
-        if not n or np.abs(step).max() < CONVERGED:
-            break
-    dx, dy = axis - local[:, :1], axis - local[:, 1:]
-    wx, wy = np.exp(-dx * dx * inverse[:, None]), np.exp(-dy * dy * inverse[:, None])
-    sums = {
-        (a, b): np.einsum('nvu,nv,nu->n', pixels, wy * dy**b, wx * dx**a, optimize=True)
-        for a, b in ((0, 0), (2, 0), (1, 1), (0, 2))
-    }
-    total = sums[0, 0]
-    safe = np.where(total > 0.0, total, np.inf)
-    moments = np.stack([sums[2, 0], sums[1, 1], sums[0, 2]], axis=1) / safe[:, None]
-    # Sum of squared weights over the lattice, Gaussian: pi sigma^2 (to 1e-3 for sigma >= 0.6).
-    squared = np.pi * width**2
+    width = np.broadcast_to(np.asarray(sigma, float), (len(pixels),))
+    first: Array = np.asarray(start, float) - cutouts.corner.astype(float)
+    local = _iterate(pixels, first, width, iterations)
+    weights = _weights(pixels, local, width)
+    wx, wy = weights[:2]
+    sums = _sums(pixels, weights)
+    total = sums[:, 0, 0]
     norm = (wx * wx).sum(axis=1) * (wy * wy).sum(axis=1)
-    amplitude = total / norm
-    flux = amplitude * 2.0 * squared
-    snr = total / (cutouts.noise * np.sqrt(norm))
+    per_sum = 2.0 * np.pi * width**2 / norm
     covariance, photon = _covariance(
-        cutouts,
-        pixels,
-        (wx, wy, dx, dy),
-        moments=moments,
-        total=total,
-        width=width,
-        counts_per_electron=counts_per_electron,
+        cutouts, pixels, weights, sums=sums, width=width, counts_per_electron=counts_per_electron
     )
-    flux_sigma = np.sqrt(cutouts.noise**2 * norm + photon) / norm * 2.0 * squared
     moved = np.hypot(*(local - first).T)
-    inside = ((local > 0.0) & (local < k - 1.0)).all(axis=1)
+    inside = ((local > 0.0) & (local < pixels.shape[1] - 1.0)).all(axis=1)
     return Measured(
         position=np.asarray(local + cutouts.corner, float),
         covariance=covariance,
-        flux=flux,
-        snr=snr,
-        flux_sigma=flux_sigma,
-        moments=moments,
+        flux=total * per_sum,
+        snr=total / (cutouts.noise * np.sqrt(norm)),
+        flux_sigma=np.sqrt(cutouts.noise**2 * norm + photon) * per_sum,
+        moments=_moments(sums),
         converged=inside & (total > 0.0) & (moved <= reach * np.maximum(width, 0.8)),
     )
+
+
+def star_widths(cutouts: Cutouts, start: Array, sigma: float) -> tuple[Array, Array]:
+    """Standard deviations of star images (n,), pixels, and their signal to noise (n,)."""
+    pixels = cutouts.pixels.astype(np.float64)
+    width = np.full(len(pixels), sigma)
+    first: Array = np.asarray(start, float) - cutouts.corner.astype(float)
+    local = _iterate(pixels, first, width, 4)
+    weights = _weights(pixels, local, width)
+    sums = _sums(pixels, weights)
+    norm = (weights[0] ** 2).sum(axis=1) * (weights[1] ** 2).sum(axis=1)
+    snr = sums[:, 0, 0] / (cutouts.noise * np.sqrt(norm))
+    near = np.hypot(*(local - first).T) < 3.0 * max(sigma, 0.8)
+    return star_sigma(_moments(sums), sigma), np.where(near, snr, 0.0)
+
+
+def _weights(pixels: Array, local: Array, width: Array) -> tuple[Array, Array, Array, Array]:
+    """Weights along u and v (n, k), and the distances they are of."""
+    axis = np.arange(pixels.shape[1], dtype=float)
+    dx, dy = axis - local[:, :1], axis - local[:, 1:]
+    inverse = -0.5 / (width * width)[:, None]
+    return np.exp(dx * dx * inverse), np.exp(dy * dy * inverse), dx, dy
+
+
+def _iterate(pixels: Array, first: Array, width: Array, iterations: int) -> Array:
+    """Positions (n, 2) in the windows at which the weighted mean is the middle of the weight."""
+    local: Array = first.copy()
+    for _ in range(iterations if len(pixels) else 0):
+        wx, wy, dx, dy = _weights(pixels, local, width)
+        # over u with and without dx, then over v
+        across = np.matmul(pixels, np.stack([wx, wx * dx], axis=2))
+        total = (across[:, :, 0] * wy).sum(axis=1)
+        pull_u = (across[:, :, 1] * wy).sum(axis=1)
+        pull_v = (across[:, :, 0] * wy * dy).sum(axis=1)
+        safe = np.where(total > 0.0, total, np.inf)
+        step = 2.0 * np.stack([pull_u / safe, pull_v / safe], axis=1)
+        step = np.clip(step, -width[:, None], width[:, None])
+        local = np.asarray(local + step)
+        if np.abs(step).max() < CONVERGED:
+            break
+    return local
+
+
+def _sums(values: Array, weights: tuple[Array, Array, Array, Array]) -> Array:
+    """Weighted sums (n, 3, 3) of values times dy^b dx^a at [n, b, a]."""
+    wx, wy, dx, dy = weights
+    across = np.matmul(values, np.stack([wx, wx * dx, wx * dx * dx], axis=2))
+    return np.asarray(np.matmul(np.stack([wy, wy * dy, wy * dy * dy], axis=1), across))
+
+
+def _moments(sums: Array) -> Array:
+    total = np.where(sums[:, 0, 0] > 0.0, sums[:, 0, 0], np.inf)
+    second = np.stack([sums[:, 0, 2], sums[:, 1, 1], sums[:, 2, 0]], axis=1)
+    return np.asarray(second / total[:, None])
 
 
 def _covariance(
@@ -225,39 +245,34 @@ def _covariance(
     pixels: Array,
     weights: tuple[Array, Array, Array, Array],
     *,
-    moments: Array,
-    total: Array,
+    sums: Array,
     width: Array,
     counts_per_electron: float,
 ) -> tuple[Array, Array]:
     """Covariance of the position and photon variance of the weighted sum."""
     wx, wy, dx, dy = weights
-    light = np.maximum(pixels, 0.0) * counts_per_electron
-    w2x, w2y = wx * wx, wy * wy
-    noise2 = cutouts.noise**2
-
-    def spread(a: int, b: int) -> Array:
-        photons = np.einsum('nvu,nv,nu->n', light, w2y * dy**b, w2x * dx**a, optimize=True)
-        plain = (w2x * dx**a).sum(axis=1) * (w2y * dy**b).sum(axis=1)
-        return np.asarray(photons + noise2 * plain)
-
+    squared = (wx * wx, wy * wy, dx, dy)
+    photons = _sums(np.maximum(pixels, 0.0), squared) * counts_per_electron
+    powers_x = np.stack([(squared[0] * dx**a).sum(axis=1) for a in range(3)], axis=1)
+    powers_y = np.stack([(squared[1] * dy**b).sum(axis=1) for b in range(3)], axis=1)
+    plain = powers_y[:, :, None] * powers_x[:, None, :]
+    spread = photons + plain * (cutouts.noise**2)[:, None, None]
+    total = sums[:, 0, 0]
     uncertain = np.empty((len(total), 2, 2))
-    uncertain[:, 0, 0] = spread(2, 0)
-    uncertain[:, 1, 1] = spread(0, 2)
-    uncertain[:, 0, 1] = uncertain[:, 1, 0] = spread(1, 1)
+    uncertain[:, 0, 0] = spread[:, 0, 2]
+    uncertain[:, 1, 1] = spread[:, 2, 0]
+    uncertain[:, 0, 1] = uncertain[:, 1, 0] = spread[:, 1, 1]
     # The fitted slope of the background pulls by sum w dx^2 per unit.
-    for axis, (a, b) in enumerate(((2, 0), (0, 2))):
-        pull = (wx * dx**a).sum(axis=1) * (wy * dy**b).sum(axis=1)
-        uncertain[:, axis, axis] += pull**2 * cutouts.slope_variance
-    scaled = moments / (width**2)[:, None]
+    pull_u = (wx * dx * dx).sum(axis=1) * wy.sum(axis=1)
+    pull_v = wx.sum(axis=1) * (wy * dy * dy).sum(axis=1)
+    uncertain[:, 0, 0] += pull_u**2 * cutouts.slope_variance
+    uncertain[:, 1, 1] += pull_v**2 * cutouts.slope_variance
+    scaled = _moments(sums)[:, [0, 2]] / (width**2)[:, None]
     # Bounded: noise in the moments of faint stars must not make a small derivative.
-    slope_u = total * np.clip(1.0 - scaled[:, 0], 0.35, 0.9)
-    slope_v = total * np.clip(1.0 - scaled[:, 2], 0.35, 0.9)
-    safe_u = np.where(total > 0.0, slope_u, np.inf)
-    safe_v = np.where(total > 0.0, slope_v, np.inf)
-    inverse = np.stack([1.0 / safe_u, 1.0 / safe_v], axis=1)
+    slope = total[:, None] * np.clip(1.0 - scaled, 0.35, 0.9)
+    inverse = 1.0 / np.where(total[:, None] > 0.0, slope, np.inf)
     covariance = uncertain * inverse[:, :, None] * inverse[:, None, :]
-    return covariance, spread(0, 0) - noise2 * w2x.sum(axis=1) * w2y.sum(axis=1)
+    return covariance, photons[:, 0, 0]
 
 
 def star_sigma(moments: Array, weight: Array | float) -> Array:

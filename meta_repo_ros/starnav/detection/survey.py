@@ -22,7 +22,7 @@ from meta_repo_ros.starnav.detection.centroid import (
     LEAST_WEIGHT,
     centroid,
     cut,
-    star_sigma,
+    star_widths,
 )
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
 from meta_repo_ros.starnav.image import Image, check, full_scale
@@ -150,15 +150,19 @@ def star_width(look: Survey, blobs: Blobs, parameters: DetectionParameters) -> f
     expected = 2.0 * np.pi * guess**2 * np.log(np.maximum(ratio, 1.05))
     good = (blobs.saturated == 0) & (blobs.area >= 3)
     good &= (blobs.area < 3.0 * expected + 8.0) & (blobs.area > 0.3 * expected - 2.0)
-    first = blobs.position[np.flatnonzero(good)[:STARS_FOR_WIDTH]]
-    for _ in range(2):
-        cutouts = cut(look.image, first, guess)
-        found = centroid(cutouts, first, guess, look.photon, iterations=4)
-        bright = found.converged & (found.snr > 8.0)
-        if not bright.any():
+    bright = np.flatnonzero(good)[:STARS_FOR_WIDTH]
+    return refined_width(look.image, blobs.position[bright], guess)
+
+
+def refined_width(image: Image, position: Array, guess: float, noise: Array | None = None) -> float:
+    """Median width of star images at (n, 2), pixels; ``guess`` where none is bright."""
+    for _ in range(3):
+        widths, snr = star_widths(cut(image, position, guess, noise), position, guess)
+        if not (snr > 8.0).any():
             break
-        widths = star_sigma(found.moments[bright], guess)
-        guess = min(max(float(np.median(widths)), LEAST_SIGMA), 12.0)
+        before, guess = guess, min(max(float(np.median(widths[snr > 8.0])), LEAST_SIGMA), 12.0)
+        if abs(guess - before) < 0.1 * before:
+            break
     return guess
 
 

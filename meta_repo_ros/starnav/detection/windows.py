@@ -15,14 +15,13 @@ from meta_repo_ros.starnav.detection.centroid import (
     centroid,
     cut,
     sampling_floor,
-    star_sigma,
     window,
 )
 from meta_repo_ros.starnav.detection.measure import apart, least_snr
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
-from meta_repo_ros.starnav.detection.survey import FIRST_SIGMA
+from meta_repo_ros.starnav.detection.survey import FIRST_SIGMA, refined_width
 from meta_repo_ros.starnav.image import Image, check, full_scale
-from meta_repo_ros.starnav.types import Array, Bools, Centroids
+from meta_repo_ros.starnav.types import Array, Centroids
 
 
 def track(image: Image, windows: Array, parameters: DetectionParameters) -> Centroids:
@@ -61,7 +60,11 @@ def track(image: Image, windows: Array, parameters: DetectionParameters) -> Cent
     middle = float(np.median(level)) if n else np.nan
     if not photon and middle > 0.0:
         photon = float(np.median(noise)) ** 2 / middle
-    sigma = _sigma(image, start, noise, photon, parameters)
+    if parameters.psf_fwhm > 0.0:
+        sigma = max(parameters.psf_fwhm / FWHM, LEAST_SIGMA)
+    else:
+        sigma = refined_width(image, start, FIRST_SIGMA, noise)
+        sigma = min(sigma, 0.25 * parameters.window_half)
     cutouts = cut(image, start, sigma, noise)
     found = centroid(cutouts, start, max(sigma, LEAST_WEIGHT), photon)
     least = least_snr(n * k * k, sigma, parameters.false_per_image)
@@ -119,20 +122,3 @@ def _smooth(pixels: Float32) -> Float32:
 
 def _top(flat: Float32) -> int:
     return int(flat.max(initial=0.0))
-
-
-def _sigma(
-    image: Image, start: Array, noise: Array, photon: float, parameters: DetectionParameters
-) -> float:
-    """Standard deviation of star images: as configured, or the median of those in the windows."""
-    if parameters.psf_fwhm > 0.0:
-        return max(parameters.psf_fwhm / FWHM, LEAST_SIGMA)
-    guess = FIRST_SIGMA
-    for _ in range(2):
-        found = centroid(cut(image, start, guess, noise), start, guess, photon, iterations=4)
-        bright: Bools = found.converged & (found.snr > 10.0)
-        if not bright.any():
-            return guess
-        guess = float(np.median(star_sigma(found.moments[bright], guess)))
-        guess = min(max(guess, LEAST_SIGMA), 0.25 * parameters.window_half)
-    return guess
