@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -48,7 +49,16 @@ _NO_HEIGHT = 3000.0  # m, height above the ellipsoid where nothing tells it
 _HEIGHT_TIME = 3600.0  # s, over which the bias of pressure heights changes
 _UNKNOWN_ACCELERATION, _UNKNOWN_SPEED = 3.0, 50.0  # m/s2, m/s, in a gap
 _KEPT = 128
+_SPACING = seconds_ns(0.05)  # what comes sooner is not kept
 _PERSISTENT = 10  # velocities refused in a row: the solution is lost, start anew
+
+
+class _Epoch(NamedTuple):
+    """An interval with what was measured at its end."""
+
+    interval: Interval
+    air: tuple[Array, float] | None  # velocity, ICRS axes, and its extra sigma
+    height: tuple[float, float] | None
 
 
 class MovingFix:
@@ -68,7 +78,8 @@ class MovingFix:
         self._air: deque[tuple[int, tuple[float, float, float], float]] = deque(maxlen=_KEPT)
         self._pressure: deque[tuple[int, float, float]] = deque(maxlen=_KEPT)
         self._gnss: deque[tuple[int, tuple[float, float, float], Array]] = deque(maxlen=_KEPT)
-        self._first: list[Interval] = []
+        self._first: list[_Epoch] = []
+        self._first_air: tuple[Array, float] | None = None
         self._mask = Source.STARS | Source.ACCELEROMETER | Source.GYROSCOPE
         self._place: tuple[float, float, float] | None = None
         self._start(0)
@@ -89,11 +100,12 @@ class MovingFix:
     # -- inputs ------------------------------------------------------------------------------------
     def add_pressure(self, stamp: int, height: float, sigma: float) -> None:
         """Keep a pressure height, m."""
-        self._pressure.append((stamp, height, sigma))
+        if not _soon(self._pressure, stamp):
+            self._pressure.append((stamp, height, sigma))
 
     def add_air_data(self, stamp: int, airspeed: float, attack: float, sideslip: float) -> None:
         """Keep the velocity through the air, body axes."""
-        if airspeed < self._p.minimum_airspeed:
+        if airspeed < self._p.minimum_airspeed or _soon(self._air, stamp):
             return
         known = math.isfinite(attack + sideslip)
         a, b = (attack, sideslip) if known else (0.0, 0.0)
@@ -129,18 +141,21 @@ class MovingFix:
 
     def add(self, interval: Interval) -> None:
         """Take one interval between two star images."""
+        air = self._air_velocity(interval.end, interval.last.icrs_to_body)
+        epoch = _Epoch(interval, air, self._height(interval.end))
         if self._place is not None:
-            self._step(interval)
+            self._step(epoch)
             return
-        if self._first and interval.start != self._first[-1].end:
+        if self._first and interval.start != self._first[-1].interval.end:
             self._first = []
-        self._first.append(interval)
-        span = (interval.end - self._first[0].start) / NANOSECONDS
-        air = self._air_velocity(self._first[0].start, self._first[0].first.icrs_to_body)
-        if air is None and self._air_velocity(interval.end, interval.last.icrs_to_body):
+        if not self._first:
+            self._first_air = self._air_velocity(interval.start, interval.first.icrs_to_body)
+        if self._first_air is None and air is not None:
             self._first = []  # air data have begun just now: start with them
             return
-        if span >= (_PLAIN_START if air is None else _AIR_START):
+        self._first.append(epoch)
+        span = (interval.end - self._first[0].interval.start) / NANOSECONDS
+        if span >= (_PLAIN_START if self._first_air is None else _AIR_START):
             self._guess()
 
     # -- output ------------------------------------------------------------------------------------
@@ -164,18 +179,17 @@ class MovingFix:
 
         The guess enters with three times its own standard deviation, since the same data follow.
         """
-        intervals, p = self._first, self._p
-        begin, end = intervals[0], intervals[-1]
+        epochs, p = self._first, self._p
+        begin = epochs[0].interval
         impulse, span = np.zeros(3), 0.0
-        for i in intervals:
+        for i in (epoch.interval for epoch in epochs):
             impulse += icrs_to_itrs(i.middle) @ i.impulse
             span += i.seconds
-        first = self._air_velocity(begin.start, begin.first.icrs_to_body)
-        last = self._air_velocity(end.end, end.last.icrs_to_body)
+        first, last = self._first_air, epochs[-1].air
         change, mean, spread = np.zeros(3), np.zeros(3), p.ground_speed_sigma
         if first is not None and last is not None:
             start = icrs_to_itrs(begin.start) @ first[0]
-            change = icrs_to_itrs(end.end) @ last[0] - start
+            change = icrs_to_itrs(epochs[-1].interval.end) @ last[0] - start
             mean = start + 0.5 * change
             spread = p.gust_sigma + first[1]
         earth = np.array([0.0, 0.0, EARTH_RATE])
@@ -184,7 +198,7 @@ class MovingFix:
         latitude = math.degrees(math.asin(max(-1.0, min(1.0, float(up[2]) / scale))))
         longitude = math.degrees(math.atan2(up[1], up[0]))
         self._start(begin.start)
-        height = self._height(begin.start)
+        height = epochs[0].height
         self._place = (latitude, longitude, 0.0 if height is None else height[0])
         meridian, _ = radii(latitude, 0.0)
         sigma = math.hypot(spread * math.sqrt(2.0) / span, p.accel_bias_sigma) / scale
@@ -205,12 +219,14 @@ class MovingFix:
         # velocity is that through the air plus the wind, from the start on
         self._covariance[3, 9] = self._covariance[9, 3] = wind**2
         self._covariance[4, 10] = self._covariance[10, 4] = wind**2
-        for i in intervals:
-            self._step(i)
+        for epoch in epochs:
+            self._step(epoch)
 
     # -- time --------------------------------------------------------------------------------------
-    def _step(self, interval: Interval) -> None:
-        assert self._place is not None  # noqa: S101
+    def _step(self, epoch: _Epoch) -> None:
+        if self._place is None:  # lost while stepping through the start
+            return
+        interval, air, height = epoch.interval, epoch.air, epoch.height
         p, t = self._p, interval.seconds
         latitude, _, altitude = self._place
         meridian, normal = radii(latitude, altitude)
@@ -245,8 +261,6 @@ class MovingFix:
         a[_V, _V] = -skew(spin.tolist())
         a[_V, _B] = -body
         a[3, 11] = a[4, 12] = gravity[2]
-        air = self._air_velocity(interval.end, interval.last.icrs_to_body)
-        height = self._height(interval.end)
         noise = turn @ interval.covariance @ turn.T + np.eye(3) * (p.accel_noise**2 * t)
         self._spread(t, a, noise, with_air=air is not None, with_height=height is not None)
         self._stamp = interval.end
@@ -398,3 +412,8 @@ class MovingFix:
             return None
         sigma = max(self._p.barometer_sigma, near[-1][1])
         return float(np.mean([h for h, _ in near])), sigma
+
+
+def _soon(kept: deque[Any], stamp: int) -> bool:
+    """Whether a measurement comes so soon after the last one kept that it adds nothing."""
+    return bool(kept) and stamp - kept[-1][0] < _SPACING

@@ -232,7 +232,7 @@ def fly(
             force = np.array(turned(middle, turned(conjugate(q), force.tolist())))
         before = q
         fix.add_inertial(stamp, rate, tuple(force.tolist()))
-        if i % 5 == 0:
+        if i % 5 == 0 or air:
             fix.add_pressure(stamp, height[i] + 30.0, 1.0)
             ground = enu @ velocity[i] - np.append(wind, 0.0)
             x, y, z = turned(conjugate(body), ground.tolist())
