@@ -21,6 +21,7 @@ EXPOSURE = Topic('star_camera/exposure', 'meta_repo_ros/msg/SkyExposure', 'STATE
 IMAGE = Topic('star_camera/image', 'sensor_msgs/msg/Image', 'BULK')
 CAMERA_INFO = Topic('star_camera/camera_info', 'sensor_msgs/msg/CameraInfo', 'BULK')
 
+_PIECE = bytes(1 << 20)
 _XYZW = [1, 2, 3, 0]
 _WXYZ = [3, 0, 1, 2]
 
@@ -84,8 +85,11 @@ def exposure_from(message: Any) -> Exposure:
 def image_buffer(camera: Camera, bits: int) -> tuple[array.array[int], NDArray[Any]]:
     """Memory for an image's ``data``, and the array (h, w) that is it."""
     kind = np.dtype(np.uint8 if bits <= 8 else np.uint16)
-    # the quickest way to an array of that size; the renderer writes every pixel
-    memory = array.array('B', bytes(1)) * (camera.width * camera.height * kind.itemsize)
+    # piece by piece: an array in one go would hold the interpreter for many milliseconds
+    size = camera.width * camera.height * kind.itemsize
+    memory = array.array('B')
+    for start in range(0, size, len(_PIECE)):
+        memory.frombytes(_PIECE[: size - start])
     view = np.frombuffer(memory, dtype=kind).reshape(camera.height, camera.width)
     return memory, view
 
