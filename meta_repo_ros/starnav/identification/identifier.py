@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -29,6 +30,7 @@ _DELAY = 2  # batches before the next index is tried
 _TURNS = 6  # batches before a mirrored sky is looked at, and so on
 _LIKELY = 0.3  # number of chance hypotheses as good from which one is doubtful
 _DOUBTFUL = 2  # doubtful hypotheses of a batch that are looked at closely
+_SKEW = 1e-3  # of the product of a rotation and its transpose from one
 _SAME = 0.03  # rad between two attitudes that count as one
 _MOST = 300  # centroids
 
@@ -172,11 +174,12 @@ class Identifier:
     def _tracked(
         self, view: View, hint: Array, sigma: float, progress: _Progress, *, fallback: bool
     ) -> Match:
-        usable = hint.shape == (3, 3) and bool(np.isfinite(hint).all()) and sigma > 0.0
+        expected = _rotation(hint)
+        usable = expected is not None and sigma > 0.0
         quick = usable and sigma <= WIDEST and not math.isinf(view.focal_sigma)
-        if quick:
+        if expected is not None and quick:
             verifier = Verifier(view, self._sky)
-            found, trials = track(verifier, hint, sigma, self.accept)
+            found, trials = track(verifier, expected, sigma, self.accept)
             progress.trials += trials
             if found is not None:
                 return self._solved(view, found, progress, tracked=True)
@@ -311,7 +314,9 @@ class Identifier:
         self, view: View, found: Solution, progress: _Progress, *, tracked: bool = False
     ) -> Match:
         fit, pairs = found.fit, found.pairs
-        camera = view.camera.with_focal_length(view.camera.fx * fit.scale)
+        camera = view.camera
+        if fit.scale != 1.0:
+            camera = camera.with_focal_length(camera.fx * fit.scale)
         residual = pairs.error * (view.camera.fx, view.camera.fy)
         return Match(
             failure=Failure.NONE,
@@ -324,7 +329,7 @@ class Identifier:
             residual=residual,
             residual_rms=math.sqrt(float(np.mean(residual**2))) / camera.fx,
             focal_length=camera.fx,
-            field_of_view=camera.field_of_view,
+            field_of_view=_field_of_view(camera),
             radial=fit.radial,
             false_alarm_probability=min(found.expected, 1.0),
             elapsed=time.perf_counter() - progress.begin,
@@ -348,6 +353,19 @@ def _angle(a: Array, b: Array) -> float:
 
 
 def _orthogonal(rotation: Array) -> Array:
-    """The nearest rotation: many small steps leave rounding errors."""
-    u, _, vt = np.linalg.svd(rotation)
-    return np.asarray(u @ vt)
+    """The nearest rotation to one that is nearly one already: a step of Newton and Schulz."""
+    return np.asarray(1.5 * rotation - 0.5 * (rotation @ rotation.T @ rotation))
+
+
+def _rotation(hint: Array) -> Array | None:
+    """A hint as a rotation; None where it is none."""
+    if hint.shape != (3, 3) or not np.isfinite(hint).all():
+        return None
+    if float(np.abs(hint @ hint.T - np.eye(3)).max()) > _SKEW or np.linalg.det(hint) < 0.0:
+        return None
+    return _orthogonal(hint)
+
+
+@lru_cache(maxsize=16)
+def _field_of_view(camera: Camera) -> float:
+    return camera.field_of_view

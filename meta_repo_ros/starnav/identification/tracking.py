@@ -33,7 +33,7 @@ def track(
     view = verifier.view
     reach = math.tan(min(_REACH * sigma, 1.0)) + 4.0 * math.sqrt(float(view.area.max()))
     corner = math.tan(view.radius)
-    _, place = verifier.stars(Fit(hint), reach)
+    near, place = verifier.stars(Fit(hint), reach)
     if not len(place):
         return None, 0
     turns: Array = np.zeros(1)
@@ -72,7 +72,7 @@ def track(
     rotation = _moved(hint, float(turns[turn]), float(np.median(u[turn, agree])),
                       float(np.median(v[turn, agree])))  # fmt: skip
     trials = cell.size
-    found = verifier.verify(Fit(rotation), 2.0 * window, trials, accept)
+    found = verifier.verify(Fit(rotation), 2.0 * window, trials, accept, near=near)
     return found, trials
 
 

@@ -143,6 +143,8 @@ class Verifier:
         """
         self.view, self.sky = view, sky
         self._rows = np.arange(len(view))
+        self._per_area = math.pi / view.extent
+        self._smallest = 8.0 * math.sqrt(float(view.area.max())) if len(view) else 0.0
         self.most = 3 * len(view) + 20 if most_stars is None else most_stars
 
     def least(self, accept: float) -> int:
@@ -204,7 +206,7 @@ class Verifier:
         ex, ey = dx[row, nearest], dy[row, nearest]
         w = view.weight[row]
         squared = w[:, 0, 0] * ex * ex + w[:, 1, 1] * ey * ey + 2.0 * w[:, 0, 1] * ex * ey
-        chance = squared * view.area[row] * (math.pi * stars / view.extent)
+        chance = squared * view.area[row] * (self._per_area * stars)
         # of several centroids at one star the most probable counts: it is written last
         order = np.argsort(-chance)
         owner = np.full(len(near), -1)
@@ -212,11 +214,19 @@ class Verifier:
         kept = owner[owner >= 0]
         kept = kept[np.argsort(chance[kept])]
         nearest = nearest[kept]
-        error = np.stack((ex[kept], ey[kept]), axis=1)
+        error = np.empty((len(kept), 2))
+        error[:, 0], error[:, 1] = ex[kept], ey[kept]
         return Pairs(row[kept], near[nearest], place[nearest], error, squared[kept], chance[kept])
 
     def verify(
-        self, start: Fit, tolerance: float, trials: int, accept: float, *, radial: bool = False
+        self,
+        start: Fit,
+        tolerance: float,
+        trials: int,
+        accept: float,
+        *,
+        radial: bool = False,
+        near: Ints | None = None,
     ) -> Solution | None:
         """Refine a hypothesis and judge it.
 
@@ -226,14 +236,15 @@ class Verifier:
             trials: attitudes tried so far.
             accept: greatest expected number of false alarms.
             radial: whether to fit a radial distortion too.
+            near: stars among which to look, where they are known already.
 
         Returns:
             The solution where it is accepted.
         """
         fit = start
-        near, _ = self.stars(fit, tolerance)
+        if near is None:
+            near, _ = self.stars(fit, tolerance)
         bound = tolerance
-        smallest = 8.0 * math.sqrt(float(self.view.area.max()))
         before = b''
         for i in range(_ROUNDS):
             pairs = self.match(fit, near, bound)
@@ -244,7 +255,7 @@ class Verifier:
                 return None
             good = np.arange(count)
             if i:
-                spread = max(1.0, float(np.median(pairs.squared[:count])) / MEDIAN)
+                spread = max(1.0, float(np.sort(pairs.squared[:count])[count // 2]) / MEDIAN)
                 good = (pairs.squared <= GATE * spread).nonzero()[0]
             if len(good) <= SAMPLE + radial:
                 return None
@@ -258,7 +269,7 @@ class Verifier:
             except np.linalg.LinAlgError:
                 return None
             farthest = math.sqrt(float((pairs.error**2).sum(axis=1).max()))
-            bound = min(tolerance, max(3.0 * farthest, smallest))
+            bound = min(tolerance, max(3.0 * farthest, self._smallest))
         return None
 
     def straighten(self, found: Solution, trials: int, accept: float) -> Solution:
@@ -292,9 +303,9 @@ class Verifier:
             jacobian[:, :, 3] = place
         if radial:
             jacobian[:, :, -1] = place * (x * x + y * y)[:, np.newaxis]
-        weighted = np.swapaxes(jacobian, -1, -2) @ view.weight[pairs.row]
-        normal = (weighted @ jacobian).sum(axis=0)
-        right = (weighted @ error[:, :, np.newaxis]).sum(axis=0)[:, 0]
+        weighted = (view.weight[pairs.row] @ jacobian).reshape(-1, jacobian.shape[2])
+        normal = weighted.T @ jacobian.reshape(weighted.shape)
+        right = weighted.T @ error.ravel()
         if free:
             information = view.focal_sigma**-2
             normal[3, 3] += information

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -90,7 +90,8 @@ class View:
     @property
     def extent(self) -> float:
         """Area of the image in the plane."""
-        return float(np.prod(self.high - self.low))
+        width, height = (self.high - self.low).tolist()
+        return float(width * height)
 
 
 def prepare(centroids: Centroids, camera: Camera, model_error: float) -> View:
@@ -127,15 +128,16 @@ def prepare(centroids: Centroids, camera: Camera, model_error: float) -> View:
     weight[:, 0, 0], weight[:, 1, 1] = c[:, 1, 1], c[:, 0, 0]
     weight[:, 0, 1], weight[:, 1, 0] = -c[:, 0, 1], -c[:, 1, 0]
     weight /= determinant[:, np.newaxis, np.newaxis]
-    low, high = _border(camera)
+    low, high, radius = _border(camera)
     return View(
         kept, plane, weight, np.sqrt(determinant), low, high,
-        min(camera.radius, math.radians(75.0)), camera.focal_sigma, camera,
+        radius, camera.focal_sigma, camera,
     )  # fmt: skip
 
 
-def _border(camera: Camera) -> tuple[Array, Array]:
-    """Least and greatest plane coordinates of the image."""
+@lru_cache(maxsize=16)
+def _border(camera: Camera) -> tuple[Array, Array, float]:
+    """Least and greatest plane coordinates of the image, and its greatest angle off the axis."""
     step = np.linspace(-0.5, 0.5, 2 if camera.model == 'none' else 9)
     u = (step + 0.5) * camera.width - 0.5
     v = (step + 0.5) * camera.height - 0.5
@@ -143,4 +145,4 @@ def _border(camera: Camera) -> tuple[Array, Array]:
     rays = camera.directions(grid)
     rays = rays[rays[:, 2] > math.cos(math.atan(_WIDEST))]
     plane = rays[:, :2] / rays[:, 2:]
-    return plane.min(axis=0), plane.max(axis=0)
+    return plane.min(axis=0), plane.max(axis=0), min(camera.radius, math.radians(75.0))
