@@ -91,6 +91,11 @@ def decode(message: Any) -> Decoded:
         raise ImageError(
             f'image step is {step} bytes, but a row of {width} pixels in {encoding} has {row}'
         )
+    if size == 1 and channels == 1 and step == 2 * row:
+        raise ImageError(
+            f'image step is {step} bytes, twice a row of {width} pixels in {encoding}: the data '
+            'have 16 bits, so the encoding should be mono16'
+        )
     if size == 2 and step % 2:
         raise ImageError(f'image step is {step} bytes: odd, where {encoding} has 2 bytes a sample')
     data = _flat(message.data)
