@@ -50,7 +50,6 @@ _ATTITUDE_EXCLUDES = (
     AttitudeUpdate.SOURCE_GNSS | AttitudeUpdate.SOURCE_FUSION | AttitudeUpdate.SOURCE_GYROSCOPE
 )
 _INERTIAL = PositionUpdate.SOURCE_ACCELEROMETER | PositionUpdate.SOURCE_GYROSCOPE
-_POSITION_EXCLUDES = PositionUpdate.SOURCE_GNSS | PositionUpdate.SOURCE_FUSION
 
 
 class RefusedError(ValueError):
@@ -62,13 +61,15 @@ def is_passed_over(topic: str, message: Any, parameters: NavigationParameters) -
 
     A filtered attitude is made from images that are fused one by one. A position from stars and
     accelerometers says what the filter already has from the same accelerometers and the attitude by
-    the same stars: fused again it would count both twice.
+    the same stars: fused again it would count both twice. So would one that is GNSS, which stands
+    in where there are no stars.
     """
     if topic == 'attitude_update':
         return bool(message.method == AttitudeUpdate.METHOD_FILTERED)
     if topic == 'position_update':
         mask = message.source_mask
-        return bool(mask & _INERTIAL) and not parameters.celestial.other_inertial_sensor
+        inertial = bool(mask & _INERTIAL) and not parameters.celestial.other_inertial_sensor
+        return inertial or bool(mask & PositionUpdate.SOURCE_GNSS)
     return False
 
 
@@ -168,7 +169,7 @@ def read_position(message: Any, parameters: NavigationParameters) -> CelestialPo
     """
     if message.source_mask == 0:
         raise RefusedError('unknown source')
-    if message.source_mask & _POSITION_EXCLUDES:
+    if message.source_mask & PositionUpdate.SOURCE_FUSION:
         raise RefusedError('source already fused')
     place = (float(message.latitude), float(message.longitude), float(message.altitude))
     _check_place(*place)

@@ -15,7 +15,7 @@ class WindowParameters:
     """Delayed and out-of-order measurements."""
 
     length: float = parameter(
-        0.5, 'Measurements older than this are dropped.', unit='s', minimum=0.01, maximum=10.0,
+        1.5, 'Measurements older than this are dropped.', unit='s', minimum=0.01, maximum=10.0,
         read_only=True,
     )  # fmt: skip
     snapshot_interval: float = parameter(

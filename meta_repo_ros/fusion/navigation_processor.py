@@ -270,7 +270,8 @@ class NavigationFusion(Processor):
         refused, gate = self._refused[sensor], self.model.gates.get(sensor)
         total = sum(refused.values())
         seen = 0 if gate is None else gate.state.accepted + gate.state.rejected + gate.state.held
-        if not total and not seen and not self._passed_over[sensor] and sensor != 'imu':
+        silent = not (total or seen or self._passed_over[sensor] or self._late[sensor])
+        if silent and sensor != 'imu':
             return None
         level, text = Level.OK, 'ok'
         values: dict[str, str | int | float | bool] = {
@@ -283,6 +284,8 @@ class NavigationFusion(Processor):
         values.update({f'refused: {reason}': count for reason, count in refused.items()})
         if total:
             level, text = Level.WARN, f'refused: {refused.most_common(1)[0][0]}'
+        elif self._late[sensor] and gate is not None and not seen:
+            level, text = Level.WARN, 'all came later than window.length and were dropped'
         if gate is not None:
             level, text = self._gate_status(sensor, gate, level, text)
             state = gate.state

@@ -167,7 +167,7 @@ def test_arrival_does_not_matter_inside_the_window(flight: Flight) -> None:
 def test_older_than_the_window_is_dropped_and_counted(flight: Flight) -> None:
     messages = flight.until(8.0)
     fixes = [m for m in messages if m[1] == 'gnss/fix']
-    run = Run([m for m in messages if m[1] != 'gnss/fix'] + fixes)
+    run = Run([m for m in messages if m[1] != 'gnss/fix'] + fixes, window__length=0.5)
     horizon = messages[-1][0] - S // 2
     old = sum(stamp_ns(message.header.stamp) < horizon for _, _, message in fixes)
     assert 70 < old < len(fixes)
@@ -449,6 +449,15 @@ def test_filtered_star_attitudes_are_passed_over_without_a_fault(flight: Flight)
     assert only.row('star_attitude').level is Level.OK
 
 
+def test_images_that_all_come_too_late_are_told(flight: Flight) -> None:
+    late = [(t + 4 * S, topic, m) for t, topic, m in (star(flight, s) for s in (2.0, 3.0))]
+    run = Run(sorted([*flight.until(9.0), *late], key=lambda m: m[0]))
+    row = run.row('star_attitude')
+    assert row.level is Level.WARN
+    assert 'window.length' in row.message
+    assert row.values['dropped_late'] == 2
+
+
 def celestial(flight: Flight, seconds: float, mask: int) -> Delivered:
     stamp = min(flight.truth, key=lambda t: abs(t - flight.start - seconds * S))
     p = flight.truth[stamp].pose.pose.position
@@ -471,6 +480,10 @@ def test_celestial_position_only_where_it_is_independent(flight: Flight) -> None
     independent, mixed = results.values()
     assert independent.row('celestial_position').values['accepted'] == 20
     assert independent.row('solution').values['status'] == 'aided'
+    assert mixed.row('celestial_position').values['passed_over'] == 20
+    assert mixed.row('celestial_position').level is Level.OK
+    circular = celestial(flight, 39.5, PositionUpdate.SOURCE_STARS | PositionUpdate.SOURCE_FUSION)
+    mixed.give([circular])
     assert 'already fused' in mixed.row('celestial_position').message
     assert mixed.row('solution').values['status'] == 'dead reckoning'
     sigma = [float(r.row('solution').values['horizontal_sigma_m']) for r in results.values()]
