@@ -166,7 +166,7 @@ class IdentificationParameters:
         minimum=0.01, maximum=10.0,
     )  # fmt: skip
     hint_margin: float = parameter(
-        0.01, 'Added to the standard deviation of a prediction: mounting, time stamps.',
+        0.003, 'Added to the standard deviation of a prediction: mounting, time stamps.',
         unit='deg', minimum=0.0, maximum=5.0,
     )  # fmt: skip
     full_frame_interval: float = parameter(

@@ -58,7 +58,7 @@ _FEEDBACK_PERIOD = NANOSECONDS // 2
 # How fast a camera without a gyroscope may turn, for the hint of the image before, rad/s
 _UNMEASURED_RATE = 0.01
 # Windows are used where the prediction is this much better than their size
-_WINDOW_SIGMAS = 4.0
+_WINDOW_SIGMAS = 3.0
 
 
 class StarNav(Processor):
