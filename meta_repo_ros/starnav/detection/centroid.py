@@ -37,13 +37,15 @@ class Cutouts:
         corner: (n, 2) u, v of the upper left pixel.
         level: (n,) local background at the centre, counts.
         noise: (n,) standard deviation of a background pixel, counts.
-        slope_variance: (n,) of the fitted background slope, (counts/pixel)^2.
+        level_variance: (n,) of the fitted background, counts^2.
+        slope_variance: (n,) of its slope, (counts/pixel)^2.
     """
 
     pixels: Float32
     corner: NDArray[np.int64]
     level: Array
     noise: Array
+    level_variance: Array
     slope_variance: Array
 
 
@@ -103,7 +105,7 @@ def cut(
         rough: where the rim is noisier than the known noise by that factor, the rim counts.
     """
     inner = max(3, round(3.2 * sigma + 0.5))
-    half = inner + max(2, round(1.2 * sigma))
+    half = inner + max(3, round(2.0 * sigma))
     pixels, corner = window(image, centre, half)
     x = np.arange(-half, half + 1)
     rim = np.maximum(np.abs(x)[:, None], np.abs(x)[None, :]) > inner
@@ -137,6 +139,7 @@ def cut(
     pixels -= slope_x[:, None, None] * x[None, None, :] + slope_y[:, None, None] * x[None, :, None]
     return Cutouts(
         pixels, corner, level.astype(float), sigma_pixel.astype(float),
+        (sigma_pixel**2 / count).astype(float),
         (sigma_pixel**2 / np.minimum(norm_x, norm_y)).astype(float),
     )  # fmt: skip
 
@@ -170,6 +173,8 @@ def centroid(
     total = sums[:, 0, 0]
     norm = (wx * wx).sum(axis=1) * (wy * wy).sum(axis=1)
     per_sum = 2.0 * np.pi * width**2 / norm
+    everything = wx.sum(axis=1) * wy.sum(axis=1)
+    dark = cutouts.noise**2 * norm + cutouts.level_variance * everything**2
     covariance, photon = _covariance(
         cutouts, pixels, weights, sums=sums, width=width, counts_per_electron=counts_per_electron
     )
@@ -179,8 +184,8 @@ def centroid(
         position=np.asarray(local + cutouts.corner, float),
         covariance=covariance,
         flux=total * per_sum,
-        snr=total / (cutouts.noise * np.sqrt(norm)),
-        flux_sigma=np.sqrt(cutouts.noise**2 * norm + photon) * per_sum,
+        snr=total / np.sqrt(dark),
+        flux_sigma=np.sqrt(dark + photon) * per_sum,
         moments=_moments(sums),
         converged=inside & (total > 0.0) & (moved <= reach * np.maximum(width, 0.8)),
     )

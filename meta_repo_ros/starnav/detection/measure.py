@@ -7,6 +7,7 @@ more than false alarms are allowed to, and if no test of :mod:`.artefacts` calls
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -108,9 +109,7 @@ def judge(
     image, background, sigma = look.image, look.background, look.sigma
     position = rough.position
     if not len(position):
-        result = empty(image, background)
-        result.rejected.update(_counted(reasons))  # type: ignore[attr-defined]
-        return result
+        return dataclasses.replace(empty(image, background), rejected=_counted(reasons))
     cutouts, found = _fit(look, rough)
     inside = _inside(found.position, image, EDGE * sigma)
     keep = found.converged & (found.snr >= least) & inside
@@ -167,7 +166,8 @@ def _fit(look: Survey, rough: _Rough) -> tuple[Cutouts, Measured]:
             for name in ('position', 'covariance', 'snr'):
                 getattr(found, name)[star] = getattr(again, name)[0]
             light = window.pixels[0]
-            found.flux[star] = float(light[light > 3.0 * window.noise[0]].sum())
+            bright = float(light[light > 3.0 * window.noise[0]].sum())
+            found.flux[star] = max(bright, float(again.flux[0]))
             found.flux_sigma[star] = found.flux[star] / found.snr[star]
             found.converged[star] = True
     # The lost peak hides how far the light leans: a tenth of the bright part is not known.
@@ -202,10 +202,8 @@ def _why_few(look: Survey, result: Centroids) -> Centroids:
         problem = 'black'
     if not problem:
         return result
-    return Centroids(
-        result.position, result.covariance, result.flux, result.snr, result.saturated,
-        result.width, result.height, result.background, result.noise, result.rejected, problem,
-    )  # fmt: skip
+    nothing = empty(look.image, look.background, problem)
+    return dataclasses.replace(nothing, rejected=result.rejected)
 
 
 def _inside(position: Array, image: Image, margin: float) -> Bools:

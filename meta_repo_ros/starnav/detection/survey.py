@@ -32,7 +32,7 @@ FIRST_SIGMA = 1.2  # pixels, where no star is bright enough to tell
 STARS_FOR_WIDTH = 40
 MOST_BRIGHT = 0.05  # share of bright pixels; more are no stars
 ROUGH_SIDE = 20  # places a side
-ROUGH_ALLOWED = 1.15  # the subtracted background, and chance
+ROUGH_ALLOWED = 1.1  # by chance
 MOST_SATURATED = 0.1  # share of saturated pixels
 
 

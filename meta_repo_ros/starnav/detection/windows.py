@@ -93,6 +93,8 @@ def track(image: Image, windows: Array, parameters: DetectionParameters) -> Cent
         height=image.shape[0],
         background=middle,
         noise=float(np.median(noise)) if n else np.nan,
+        searched=min(1.0, n * k * k / image.size),
+        searched=min(1.0, n * k * k / image.size),
         rejected={reason: count for reason, count in reasons.items() if count},
     )
 
