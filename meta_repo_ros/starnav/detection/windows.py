@@ -94,7 +94,6 @@ def track(image: Image, windows: Array, parameters: DetectionParameters) -> Cent
         background=middle,
         noise=float(np.median(noise)) if n else np.nan,
         searched=min(1.0, n * k * k / image.size),
-        searched=min(1.0, n * k * k / image.size),
         rejected={reason: count for reason, count in reasons.items() if count},
     )
 
