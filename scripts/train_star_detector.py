@@ -5,7 +5,7 @@ Needs torch and onnx, which the package itself does not: an environment of its o
 ``pip install torch onnx`` (the CPU build is enough) beside numpy, scipy and this package on the
 path. Same seed, same versions and same kind of processor: same weights.
 
-    PYTHONPATH=. python scripts/train_star_detector.py --steps 4000
+    PYTHONPATH=. python scripts/train_star_detector.py
 
 Writes ``star_detector.onnx`` and, beside it, ``star_detector.json`` with where it comes from.
 The table of thresholds is measured in the end on images of pure noise, by the detector itself.
@@ -19,6 +19,7 @@ import json
 import math
 import platform
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -265,7 +266,10 @@ def noise_table(network: Network, seed: int, images: int) -> dict[str, list[floa
 
 
 def shape_table(network: Network, seed: int, share: float = 0.01) -> dict[str, list[float]]:
-    """Logit that all but ``share`` of the stars of a width reach, whatever their brightness."""
+    """Logit that all but ``share`` of the stars of a width reach, whatever their brightness.
+
+    The least of those of five ranges of signal to noise, from the faintest that can be found.
+    """
     rng = np.random.default_rng(seed)
     star_detector = DeepLearningDetector(network=network)
     number, size = 32, 48
@@ -280,15 +284,15 @@ def shape_table(network: Network, seed: int, share: float = 0.01) -> dict[str, l
         star = v[:, :, None] * u[:, None, :]
         where = (np.indices((number, number)).reshape(2, -1)[::-1] * size + centre).T
         least = math.inf
-        for decade in (5.0, 20.0, 80.0, 320.0):
-            peak = decade * np.exp(rng.uniform(0.0, np.log(4.0), (count, 1, 1)))
-            stars = star * (peak / star.max(axis=(1, 2), keepdims=True))
+        for faintest, brightest in pairwise((7.0, 9.0, 20.0, 80.0, 320.0, 1280.0)):
+            snr = np.exp(rng.uniform(np.log(faintest), np.log(brightest), (count, 1, 1)))
+            stars = star * (snr / np.sqrt((star**2).sum(axis=(1, 2), keepdims=True)))
             stars = stars.reshape(number, number, size, size).swapaxes(1, 2)
             stars = stars.reshape(number * size, number * size)
             image = 1000.0 + 25.0 * (stars + rng.standard_normal(stars.shape))
             image = np.clip(np.rint(image), 0, 65535).astype(np.uint16)
             background = estimate(image)
-            found = star_detector.candidates(image, background, 2.0)
+            found = star_detector.candidates(image, background, -3.0)
             distance, _ = cKDTree(where).query(found.position)
             least = min(least, float(np.quantile(found.shape[distance < 2.0], share)))
         logits.append(round(least, 3))
@@ -297,43 +301,49 @@ def shape_table(network: Network, seed: int, share: float = 0.01) -> dict[str, l
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or '').splitlines()[0])
-    parser.add_argument('--steps', type=int, default=4000)
+    parser.add_argument('--steps', type=int, default=2000)
     parser.add_argument('--seed', type=int, default=20260101)
-    parser.add_argument('--noise-images', type=int, default=200)
+    parser.add_argument('--noise-images', type=int, default=64)
     parser.add_argument('--output', type=Path, default=DATA / 'star_detector.onnx')
-    arguments = parser.parse_args()
-    net, loss = train(arguments)
-    measured = validate(net, arguments.seed + 1)
-    print(json.dumps(measured, indent=1))
-    sha256 = export(net, arguments.output)
-    clip = (LOWEST, HIGHEST)
-    raw = Network(
-        arguments.output, STRIDE, FIELD, MARGIN, *clip, (1.0,), (-99.0,), (0.0, 1.0), (1e-6, 1e-7)
+    parser.add_argument(
+        '--tables', action='store_true', help='only measure the tables of the weights anew'
     )
-    table = noise_table(raw, arguments.seed + 2, arguments.noise_images)
-    sources = (Path(__file__), Path(synthetic.__file__))
-    provenance = {
-        'sha256': sha256,
-        'made_by': 'scripts/train_star_detector.py',
-        'arguments': {name: value for name, value in vars(arguments).items() if name != 'output'},
-        'sources_sha256': {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sources},
-        'versions': {
-            'python': platform.python_version(),
-            'torch': torch.__version__,
-            'numpy': np.__version__,
-        },
-        'date': time.strftime('%Y-%m-%d', time.gmtime()),
-        'loss': round(loss, 4),
-        'validation': measured,
-        'stride': STRIDE,
-        'field': FIELD,
-        'margin': MARGIN,
-        'clip': [LOWEST, HIGHEST],
-        'noise': table,
-        'shape': shape_table(raw, arguments.seed + 3),
-    }
-    arguments.output.with_suffix('.json').write_text(json.dumps(provenance, indent=2) + '\n')
-    print(f'wrote {arguments.output} ({arguments.output.stat().st_size} bytes)')
+    arguments = parser.parse_args()
+    about = arguments.output.with_suffix('.json')
+    if arguments.tables:
+        provenance = json.loads(about.read_text(encoding='utf-8'))
+        if provenance['sha256'] != hashlib.sha256(arguments.output.read_bytes()).hexdigest():
+            parser.error(f'{arguments.output} is not what {about} tells of')
+    else:
+        net, loss = train(arguments)
+        measured = validate(net, arguments.seed + 1)
+        print(json.dumps(measured, indent=1))
+        provenance = {
+            'sha256': export(net, arguments.output),
+            'made_by': 'scripts/train_star_detector.py',
+            'arguments': {'steps': arguments.steps, 'seed': arguments.seed},
+            'synthetic_sha256': hashlib.sha256(Path(synthetic.__file__).read_bytes()).hexdigest(),
+            'versions': {
+                'python': platform.python_version(),
+                'torch': torch.__version__,
+                'numpy': np.__version__,
+            },
+            'date': time.strftime('%Y-%m-%d', time.gmtime()),
+            'loss': round(loss, 4),
+            'validation': measured,
+            'stride': STRIDE,
+            'field': FIELD,
+            'margin': MARGIN,
+            'clip': [LOWEST, HIGHEST],
+        }
+    raw = Network(
+        *(arguments.output, STRIDE, FIELD, MARGIN, LOWEST, HIGHEST),
+        *((1.0,), (-99.0,), (0.0, 1.0), (1e-6, 1e-7)),
+    )
+    provenance['noise'] = noise_table(raw, arguments.seed + 2, arguments.noise_images)
+    provenance['shape'] = shape_table(raw, arguments.seed + 3)
+    about.write_text(json.dumps(provenance, indent=2) + '\n', encoding='utf-8')
+    print(f'wrote {about} and {arguments.output} ({arguments.output.stat().st_size} bytes)')
 
 
 if __name__ == '__main__':

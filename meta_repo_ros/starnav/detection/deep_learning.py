@@ -35,8 +35,9 @@ Corner = tuple[int, int]
 LARGEST_TILE = 512  # pixels of the image; its layers then stay in a core's cache
 COARSE = 8  # the background is interpolated to every 8th pixel, then again to each
 APART = 3  # cells a side in which only the highest counts
-LOOSER = 10.0  # times as many candidates of noise alone as there may be false stars
+LOOSER = 1000.0  # times as many candidates of noise alone as there may be false stars
 AGREED = 4.0  # pixels within which the network must see what was found otherwise
+DOUBT = 1.5  # logits by which an artefact must be more certain to refuse a bright blob
 ARTEFACT = 'artefact'  # name of what the network refuses
 REACH = 4  # pixels around a star that was tracked, in which the network must see it
 SEARCHED = 64  # pixels of such a window
@@ -69,12 +70,15 @@ class DeepLearningDetector:
         look = survey(image, self.parameters)
         if look.problem:
             return measure.stars(look, self.parameters)
-        found = self.candidates(look.image, look.background, self._level(look.image.size))
+        # Noise that goes together in neighbouring pixels weighs more than it seems to.
+        background = replace(look.background, noise=look.background.noise * look.roughness)
+        found = self.candidates(look.image, background, self._level(look.image.size))
         star = self._stars(found, look.sigma * FWHM)
         # Bright blobs of the survey are better placed; those that the network knows for artefacts
-        # are dropped. Of saturated ones it sees too little.
-        refused = near(look.position, found.position[~star], AGREED) & (look.saturated == 0)
-        refused &= ~near(look.position, found.position[star], AGREED)
+        # beyond doubt are dropped. Of saturated ones it sees too little.
+        doubted = self._stars(found, look.sigma * FWHM, DOUBT)
+        refused = near(look.position, found.position[~doubted], AGREED) & (look.saturated == 0)
+        refused &= ~near(look.position, found.position[doubted], AGREED)
         seen = replace(
             look,
             position=look.position[~refused],
@@ -84,11 +88,11 @@ class DeepLearningDetector:
         )
         return measure.stars(seen, self.parameters, found.position[star])
 
-    def _stars(self, found: Candidates, fwhm: float) -> Bools:
-        """Which candidates the network does not know for artefacts."""
+    def _stars(self, found: Candidates, fwhm: float, doubt: float = 0.0) -> Bools:
+        """Which candidates the network does not take for artefacts, with so much doubt."""
         if not self.parameters.reject_artefacts:
             return np.ones(len(found.shape), bool)
-        return np.asarray(found.shape > self._network.least_shape(fwhm))
+        return np.asarray(found.shape > self._network.least_shape(fwhm) - doubt)
 
     def _level(self, pixels: int) -> float:
         """Least logit: the exact count of false alarms is kept by the measured signal to noise."""
