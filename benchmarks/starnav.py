@@ -24,6 +24,7 @@ PARTS = {
     'detection': 'benchmarks.starnav_detection',
     'attitude': 'benchmarks.starnav_flight',
     'position': 'benchmarks.starnav_position',
+    'camera': 'benchmarks.starnav_camera',
     'live': 'benchmarks.starnav_live',
 }
 
