@@ -16,7 +16,11 @@ from meta_repo_ros.core.processor import Processor
 from meta_repo_ros.graph import NODES
 
 # node -> a topic without which it has nothing to work on
-CHAIN = {'attitude_fusion': 'imu/mag', 'navigation_fusion': 'gnss/fix'}
+CHAIN = {
+    'starnav': 'star_camera/image',
+    'attitude_fusion': 'imu/mag',
+    'navigation_fusion': 'gnss/fix',
+}
 # kind of an imported recording -> the vehicle profile that it needs
 PROFILES = {'drive': 'car'}
 
