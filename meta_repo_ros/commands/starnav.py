@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -122,3 +123,65 @@ def solve(
     elif len(results) > 1:
         console.print(f'{solved} of {len(results)} solved', highlight=False)
     context.exit(0 if solved == len(results) else 1)
+
+
+@command.command()
+@click.option(
+    '--type', 'kind', default='quick', show_default=True,
+    type=click.Choice(['full', 'quick', 'camera', 'gyro']),
+    help='Everything; focal length and principal point; the camera alone; the gyroscope bias.',
+)  # fmt: skip
+@click.option(
+    '--duration', default=60.0, show_default=True, type=click.FloatRange(1, 3600),
+    help='How long frames are taken, s.',
+)  # fmt: skip
+@click.option(
+    '--detect/--no-detect', 'detect', default=True, show_default=True,
+    help='Detect stars anew in each frame, or use those already identified.',
+)  # fmt: skip
+@click.option('--namespace', default='', help='Vehicle whose camera it is, such as /uav1.')
+@click.pass_context
+def calibrate(
+    context: click.Context, kind: str, duration: float, detect: bool, namespace: str
+) -> None:
+    """Calibrate the star camera of the running graph from the sky that it sees.
+
+    Sends a goal to the action starnav/calibrate and shows its progress; Ctrl-C cancels it. Nothing
+    is written unless frames that were held out fit better than before. Ends with 1 where it is not.
+    """
+    from rich.markup import escape
+    from rich.progress import Progress
+
+    from meta_repo_ros.commands import _runs
+    from meta_repo_ros.ros.goal import GoalError, send_goal
+
+    console = _runs.console()
+    name = '/'.join(('', *filter(None, (namespace.strip('/'), 'starnav/calibrate'))))
+
+    def fill(goal: Any) -> None:
+        goal.calibration_type = kind
+        goal.duration = duration
+        goal.auto_detect_stars = detect
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task('collecting', total=1.0)
+
+        def feedback(message: Any) -> None:
+            text = f'{message.state}: {message.frames} frames, {message.stars} stars'
+            bar.update(task, completed=message.progress, description=text)
+
+        try:
+            status, result = send_goal(
+                name, 'meta_repo_ros/action/Calibrate', fill, feedback, 2.0 * duration + 60.0
+            )
+        except GoalError as error:
+            raise click.ClickException(str(error)) from error
+    console.print(f'{status.value}: {escape(result.message)}', highlight=False)
+    if result.success:
+        before, after = result.residual_before, result.residual_after
+        used = f'{result.frames} frames, {result.stars} stars'
+        console.print(
+            f'held-out residual {before:.3f} -> {after:.3f} px ({used})\n{escape(result.path)}',
+            highlight=False,
+        )
+    context.exit(0 if result.success else 1)
