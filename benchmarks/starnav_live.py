@@ -30,6 +30,7 @@ import numpy as np
 import yaml
 
 from benchmarks.hosts import cpu_seconds, machine, memory_mb
+from meta_repo_ros.core.time import stamp_ns
 from meta_repo_ros.environment import process_environment
 from meta_repo_ros.graph import ProcessSpec, system
 from meta_repo_ros.run_background import BackgroundRunner
@@ -71,6 +72,7 @@ class Flight:
         cores: by process.
         memory: PSS in MB, by process.
         tasks: the row of the star navigator's tasks.
+        lost: messages that did not reach the star navigator, as it counts them.
     """
 
     images: dict[int, int] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class Flight:
     cores: dict[str, float] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
     tasks: dict[str, str] = field(default_factory=dict)
+    lost: str = ''
 
     @property
     def latency(self) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -170,6 +173,7 @@ def _follow(watch: subprocess.Popen[str], runner: BackgroundRunner, duration: fl
         cores=cores,
         memory=memory,
         tasks=seen['tasks'],
+        lost=seen['lost'],
     )
 
 
@@ -209,58 +213,70 @@ def watch(duration: float, *, images: bool) -> None:
     print('settled', flush=True)
     spin(duration)
     result: dict[str, Any] = dict(seen)
-    result['tasks'] = dict(seen['tasks'][-1]) if seen['tasks'] else {}
+    result['tasks'] = seen['tasks'][-1] if seen['tasks'] else {}
+    host = seen['host'][-1] if seen['host'] else {}
+    result['lost'] = _listed({k: int(v) for k, v in host.items() if 'messages lost' in k}, 0)
     print(json.dumps(result), flush=True)
     rclpy.shutdown()
 
 
-def _subscribe(node: Any, *, images: bool) -> dict[str, list[Any]]:
+class _Seen(dict[str, list[Any]]):
+    """What came, by name; the callbacks of the observer's subscriptions."""
+
+    def __init__(self) -> None:
+        names = ('images', 'arrivals', 'updates', 'filtered', 'inertial', 'tasks', 'host')
+        super().__init__({name: [] for name in names})
+
+    def attitude(self, message: Any, info: Any) -> None:
+        """An attitude, of an image or filtered."""
+        stamp = stamp_ns(message.header.stamp)
+        if message.method == message.METHOD_IMAGE:
+            self['updates'].append((stamp, time.time_ns()))
+        elif message.method == message.METHOD_FILTERED:
+            self['filtered'].append((info['source_timestamp'], stamp))
+
+    def image(self, message: Any, info: Any) -> None:
+        """An image, at its bare subscriber."""
+        self['arrivals'].append((stamp_ns(message.header.stamp), time.time_ns()))
+        self.info(message, info)
+
+    def info(self, message: Any, info: Any) -> None:
+        """An image, or what is published right after it, which inside a process costs nothing."""
+        self['images'].append((stamp_ns(message.header.stamp), info['source_timestamp']))
+
+    def sample(self, _message: bytes, info: Any) -> None:
+        """An inertial sample."""
+        self['inertial'].append(info['source_timestamp'])
+
+    def diagnostics(self, message: Any) -> None:
+        """Rows of the star navigator's host."""
+        for row in message.status:
+            node, _, name = row.name.partition(': ')
+            if node == 'starnav' and name in {'tasks', 'host'}:
+                self[name].append({v.key: v.value for v in row.values})
+
+
+def _subscribe(node: Any, *, images: bool) -> _Seen:
     from diagnostic_msgs.msg import DiagnosticArray  # noqa: PLC0415
     from sensor_msgs.msg import CameraInfo, Image, Imu  # noqa: PLC0415
 
-    from meta_repo_ros.core.time import stamp_ns  # noqa: PLC0415
     from meta_repo_ros.msg import AttitudeUpdate  # noqa: PLC0415
     from meta_repo_ros.ros import qos  # noqa: PLC0415
     from meta_repo_ros.ros.memory import keep_large_blocks  # noqa: PLC0415
 
-    seen: dict[str, list[Any]] = {
-        name: [] for name in ('images', 'arrivals', 'updates', 'filtered', 'inertial', 'tasks')
-    }
-
-    def on_attitude(message: Any, info: Any) -> None:
-        stamp = stamp_ns(message.header.stamp)
-        if message.method == AttitudeUpdate.METHOD_IMAGE:
-            seen['updates'].append((stamp, time.time_ns()))
-        elif message.method == AttitudeUpdate.METHOD_FILTERED:
-            seen['filtered'].append((info['source_timestamp'], stamp))
-
-    def on_image(message: Any, info: Any) -> None:
-        now, stamp = time.time_ns(), stamp_ns(message.header.stamp)
-        seen['arrivals'].append((stamp, now))
-        seen['images'].append((stamp, info['source_timestamp']))
-
-    def on_info(message: Any, info: Any) -> None:
-        # published right after its image, which inside a process costs nothing
-        seen['images'].append((stamp_ns(message.header.stamp), info['source_timestamp']))
-
-    def on_inertial(_message: bytes, info: Any) -> None:
-        seen['inertial'].append(info['source_timestamp'])
-
-    def on_diagnostics(message: Any) -> None:
-        rows = [row for row in message.status if row.name == 'starnav: tasks']
-        seen['tasks'] += [{v.key: v.value for v in row.values} for row in rows]
+    seen = _Seen()
 
     def take(kind: Any, topic: str, preset: str, callback: Any, *, raw: bool = False) -> None:
         node.create_subscription(kind, topic, callback, qos.profile(preset), raw=raw)
 
-    take(AttitudeUpdate, 'attitude_update', 'STATE', on_attitude)
-    take(Imu, 'imu/data_raw', 'STREAM', on_inertial, raw=True)
-    take(DiagnosticArray, '/diagnostics', 'STATE', on_diagnostics)
+    take(AttitudeUpdate, 'attitude_update', 'STATE', seen.attitude)
+    take(Imu, 'imu/data_raw', 'STREAM', seen.sample, raw=True)
+    take(DiagnosticArray, '/diagnostics', 'STATE', seen.diagnostics)
     if images:
         keep_large_blocks()
-        take(Image, 'star_camera/image', 'BULK', on_image)
+        take(Image, 'star_camera/image', 'BULK', seen.image)
     else:
-        take(CameraInfo, 'star_camera/camera_info', 'BULK', on_info)
+        take(CameraInfo, 'star_camera/camera_info', 'BULK', seen.info)
     return seen
 
 
@@ -349,7 +365,8 @@ def _output_rows(
     left_out = int(np.sum(np.round(steps / PERIOD_MS) - 1))
     data = (
         f'{DATA}; {len(published)} outputs; 99.9th percentile {np.percentile(gaps, 99.9):.1f} ms, '
-        f'{over} intervals over {2 * PERIOD_MS:g} ms; instants of the output left out: {left_out}'
+        f'{over} intervals over {2 * PERIOD_MS:g} ms; instants of the output left out: {left_out}; '
+        f'messages that did not reach starnav: {flight.lost}'
     )
     text = f'longest interval of the inertial samples that it follows {given.max():.1f} ms'
     figure = f'live, {title}: 100 Hz output, longest interval, ms'

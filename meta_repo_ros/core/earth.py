@@ -78,10 +78,10 @@ class _Table:
     first_prediction: float  # MJD
 
 
-def _leap_seconds(mjd: float) -> float:
-    """TAI - UTC at 0 h of the day ``mjd``, s."""
-    year, month, day, _ = erfa.jd2cal(_MJD_JD, math.floor(mjd))
-    return float(erfa.dat(int(year), int(month), int(day), 0.0))
+def _leap_seconds(mjd: float | Array) -> Array:
+    """TAI - UTC at 0 h of the days ``mjd``, s."""
+    year, month, day, _ = erfa.jd2cal(_MJD_JD, np.floor(mjd))
+    return np.asarray(erfa.dat(year, month, day, 0.0))
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +99,7 @@ def _table() -> _Table:
             if 'P' in (line[16], line[57]):
                 first_prediction = min(first_prediction, mjd)
     data = np.array(rows)
-    leap = np.array([_leap_seconds(mjd) for mjd in data[:, 0]])
+    leap = _leap_seconds(data[:, 0])
     return _Table(
         data[:, 0], data[:, 1] * _ARCSEC, data[:, 2] * _ARCSEC, data[:, 3] - leap, first_prediction
     )
@@ -121,7 +121,7 @@ def earth_orientation(stamp_ns: int) -> EarthOrientation:
     rate = (table.ut1_tai[-1] - table.ut1_tai[-1 - _YEAR]) / (table.mjd[-1] - table.mjd[-1 - _YEAR])
     ut1_tai += float(rate) * max(mjd - float(table.mjd[-1]), 0.0)
     return EarthOrientation(
-        ut1_tai + _leap_seconds(mjd),
+        ut1_tai + float(_leap_seconds(mjd)),
         float(np.interp(mjd, table.mjd, table.x_pole)),
         float(np.interp(mjd, table.mjd, table.y_pole)),
         source,

@@ -226,7 +226,7 @@ class ProcessorNode(ManagedNode):
                 # one publisher numbers its messages without holes; several cannot be told apart
                 lost = sequence - last_sequence - 1
                 if lost > 0 and last_sequence and subscription.get_publisher_count() == 1:
-                    statistics.gaps += lost
+                    statistics.gap(name, lost)
                 last_sequence = sequence
             if latched is not None:
                 latched[name] = message

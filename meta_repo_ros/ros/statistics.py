@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ class NodeStatistics:
         received: messages handed to the node's code.
         ignored: messages that came while the node was not active.
         gaps: messages missing in the publishers' sequence numbers.
+        gaps_by_topic: the same, by declared topic.
         exceptions: exceptions caught in callbacks.
         last_exception: the last one of them, for people.
         clock_resets: backward jumps of the clock.
@@ -33,8 +35,14 @@ class NodeStatistics:
     last_exception: str = ''
     clock_resets: int = 0
     incompatible: dict[str, str] = field(default_factory=dict)
+    gaps_by_topic: Counter[str] = field(default_factory=Counter)
     _reported: int = 0
     _reported_gaps: int = 0
+
+    def gap(self, topic: str, lost: int) -> None:
+        """Count ``lost`` messages of ``topic``."""
+        self.gaps += lost
+        self.gaps_by_topic[topic] += lost
 
     def exception(self, where: str, error: Exception) -> bool:
         """Count ``error``; True where it is worth a line in the log (first since last report)."""
@@ -65,6 +73,7 @@ class NodeStatistics:
             'messages received': self.received,
             'messages ignored while not active': self.ignored,
             'messages lost': self.gaps,
+            **{f'messages lost: {t}': n for t, n in self.gaps_by_topic.items()},
             'exceptions': self.exceptions,
             'clock resets': self.clock_resets,
             'incompatible topics': len(self.incompatible),

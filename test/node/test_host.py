@@ -149,6 +149,7 @@ def test_lost_messages_are_counted(graph: Any) -> None:
     assert node.statistics.gaps == 50
     row = node.statistics.row('active', node._node_parameters)
     assert (row.level, row.message) == (Level.WARN, 'active; 50 messages lost')
+    assert row.values['messages lost: imu/data_raw'] == 50
     assert node.statistics.row('active', node._node_parameters).level == Level.OK
 
 
