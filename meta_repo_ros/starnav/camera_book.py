@@ -12,6 +12,7 @@ from meta_repo_ros.starnav.parameters import CameraParameters
 from meta_repo_ros.starnav.types import Match
 
 _LEARN_STARS = 8
+_DOUBT_AFTER = 3  # images in a row that were not solved
 _FORGET_AFTER = 5  # images in a row that a camera found by itself did not solve
 
 
@@ -27,6 +28,7 @@ class CameraBook:
         received: camera_info messages.
         refused: those not used.
         learned: found by itself, None while not.
+        contradicted: why the stated camera is not used: the stars found another one; '' where not.
     """
 
     def __init__(self, parameters: CameraParameters, calibrated: Camera | None = None) -> None:
@@ -35,6 +37,7 @@ class CameraBook:
         self.problem = ''
         self.received = self.refused = 0
         self.learned: Camera | None = None
+        self.contradicted = ''
         self._content: tuple[Any, ...] = ()
         self._from_info: Camera | None = None
         self._failures = 0
@@ -62,6 +65,10 @@ class CameraBook:
     def current(self, width: int, height: int) -> tuple[Camera | None, str]:
         """The camera for images of this size, None where unknown, and where it comes from."""
         size = (width, height)
+        learned = self.learned
+        fits = learned is not None and (learned.width, learned.height) == size
+        if fits and self.contradicted:
+            return learned, 'found by itself'
         known = ((self.calibrated, 'calibration file'), (self._from_info, 'camera_info'))
         for camera, source in known:
             if camera is not None and (camera.width, camera.height) == size:
@@ -73,21 +80,33 @@ class CameraBook:
                 focal_sigma=p.focal_sigma, readout_time=p.readout_time,
             )  # fmt: skip
             return camera, 'parameters'
-        learned = self.learned
-        if learned is not None and (learned.width, learned.height) == size:
+        if fits:
             return learned, 'found by itself'
         return None, 'unknown'
 
     def mismatch(self, width: int, height: int) -> str:
         """Why camera_info is not used for images of this size, '' where it is or there is none."""
+        if self.contradicted:
+            return self.contradicted
         camera = self._from_info
         if camera is None or (camera.width, camera.height) == (width, height):
             return self.problem
         return f'camera_info is of {camera.width}x{camera.height} px, images of {width}x{height} px'
 
+    @property
+    def doubtful(self) -> bool:
+        """Whether the next image is to be solved as if nothing were known of the camera.
+
+        A camera stated wrongly solves no image: now and then one is looked at without it.
+        """
+        return self._failures > 0 and self._failures % _DOUBT_AFTER == 0
+
     def take_match(self, camera: Camera | None, match: Match, *, was_known: bool) -> None:
         """Learn from an image: a camera that was not known, or one that no longer fits."""
         if match.solved:
+            stated = None
+            if not was_known and camera is not None:
+                stated, source = self.current(camera.width, camera.height)
             self._failures = 0
             if not was_known and camera is not None and len(match.star) >= _LEARN_STARS:
                 sigma = camera.focal_sigma if math.isfinite(camera.focal_sigma) else 0.01
@@ -96,10 +115,15 @@ class CameraBook:
                     focal_sigma=max(sigma, self.parameters.focal_sigma),
                     readout_time=self.parameters.readout_time,
                 )
+                if stated is not None and source != 'found by itself':
+                    self.contradicted = (
+                        f'{source} contradicts the stars: focal length {stated.fx:.1f} px, '
+                        f'but they are seen with {camera.fx:.1f} px'
+                    )
             return
         self._failures += 1
         if self._failures >= _FORGET_AFTER:
-            self.learned = None
+            self.learned, self.contradicted = None, ''
 
 
 def _content(info: Any) -> tuple[Any, ...]:

@@ -242,6 +242,7 @@ class StarNav(Processor):
         """All that the task needs, none of which changes later."""
         p = self.parameters
         camera, _ = self.book.current(int(message.width), int(message.height))
+        camera = None if self.book.doubtful else camera
         hint, sigma = (None, float('inf')) if self.calibration.run.anew else self._hint(stamp)
         rate = self.tracker.rate_at(stamp)
         windows = False

@@ -259,6 +259,21 @@ def test_camera_info_missing_or_wrong_is_found_by_itself(info: str) -> None:
     assert ('256x512' in row.message) == (info == 'other size')
 
 
+def test_a_camera_info_that_contradicts_the_stars_is_overruled() -> None:
+    flight = Flight()
+    flight.give(INFO, info_message(START, from_field_of_view(SIZE, SIZE, 24.0)))
+    flight.fly(0.2)
+    for _ in range(5):
+        flight.see()
+        flight.fly(0.5)
+    assert [m.solved for m in flight.of('starnav/stars')] == [False, False, False, True, True]
+    assert flight.error(flight.images()[-1]) < 60 * ARCSEC
+    row = flight.row('camera')
+    assert row.level == Level.WARN
+    assert row.message.startswith('camera_info contradicts the stars')
+    assert row.values['field_of_view_deg'] == pytest.approx(20.0, abs=0.02)
+
+
 def _noise(level: float, sigma: float) -> Callable[[np.ndarray], np.ndarray]:
     def change(pixels: np.ndarray) -> np.ndarray:
         noise = np.random.default_rng(3).normal(level, sigma, pixels.shape)
@@ -274,6 +289,14 @@ def _three_stars(pixels: np.ndarray) -> np.ndarray:
     return cv2.GaussianBlur(few, (0, 0), 1.0).astype(np.uint16)
 
 
+def _points(pixels: np.ndarray) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    many = np.zeros(pixels.shape)
+    for u, v in rng.integers(10, SIZE - 10, (30, 2)).tolist():
+        many[v, u] = rng.uniform(2e4, 2e5)
+    return (cv2.GaussianBlur(many, (0, 0), 1.2) + _noise(300.0, 10.0)(pixels)).astype(np.uint16)
+
+
 BAD = {
     'black': np.zeros_like,
     'white': lambda pixels: np.full_like(pixels, 65535),
@@ -282,7 +305,8 @@ BAD = {
     'blurred': lambda pixels: cv2.GaussianBlur(pixels, (0, 0), 12.0),
     'three stars': _three_stars,
     'empty sky': _noise(300.0, 10.0),
-    'random points': lambda pixels: np.rot90(pixels)[:, ::-1].copy(),
+    'mirrored': lambda pixels: pixels[:, ::-1].copy(),
+    'random points': _points,
 }
 
 
