@@ -132,20 +132,17 @@ def solve(
         raise AttitudeError('a direction is not finite')
     fit = _Fit(given, reference, weight, focal_sigma, radial=radial)
     if initial is None:
-        used = np.ones(len(given), dtype=bool)
-        initial = wahba(given, reference, 0.5 * (weight[:, 0, 0] + weight[:, 1, 1]))
-        if robust:
-            initial = _robust_start(fit, initial)
-    fit.rotation = initial
-    used = np.ones(len(given), dtype=bool)
-    # from a given start the first fit already leaves out what is far off
+        fit.rotation = wahba(given, reference, 0.5 * (weight[:, 0, 0] + weight[:, 1, 1]))
+        if robust and float(fit.normalised_squared().max()) > gate:
+            _restart(fit)
+    else:
+        fit.rotation = initial
+    used = fit.fitting(gate) if robust else np.ones(len(given), dtype=bool)
     for _ in range(_ITERATIONS):
         fit.refine(used)
         if not robust:
             break
-        squared = fit.normalised_squared()
-        scale = max(1.0, float(np.median(squared[used])) / MEDIAN)
-        now = squared <= gate * scale
+        now = fit.fitting(gate, used)
         if now.sum() < max(3, len(used) // 2) or np.array_equal(now, used):
             break
         used = now
@@ -167,22 +164,36 @@ def _weights(directions: Array, covariances: Array) -> Array:
     return np.asarray(inverse / determinant[:, np.newaxis, np.newaxis])
 
 
-def _robust_start(fit: _Fit, rotation: Array) -> Array:
-    """A few rounds of Wahba's problem with weights that fall with the residual.
+def _restart(fit: _Fit) -> None:
+    """Start from the pair of directions with the least median residual, where that is less.
 
-    Weights of Geman and McClure; their width follows the median and shrinks to the noise.
+    Rousseeuw (1984), "Least median of squares regression", JASA 79(388). The pairs are each
+    direction with those some places on: they need not be random to be many.
     """
+    n = len(fit.given)
+    first = np.tile(np.arange(n), 3)
+    second = (first + np.repeat((1, n // 3 + 1, n // 2 + 1), n)) % n
+    distinct = first != second
+    pairs = np.stack((first[distinct], second[distinct]), axis=1)
+    # the sum and the difference of a pair are across each other: Wahba's problem by two axes
+    frames = [_axes(v[pairs[:, 0]], v[pairs[:, 1]]) for v in (fit.given, fit.reference)]
+    rotations = frames[0] @ np.swapaxes(frames[1], -1, -2)
+    rotations = np.concatenate((fit.rotation[np.newaxis], rotations))
+    rotations = rotations[np.isfinite(rotations).all(axis=(1, 2))]
+    apart = fit.given - fit.reference @ np.swapaxes(rotations, -1, -2)
     weight = 0.5 * (fit.weight[:, 0, 0] + fit.weight[:, 1, 1])
-    fit.rotation = rotation
-    for _ in range(10):
-        squared = fit.normalised_squared()
-        width = max(float(np.median(squared)), 4.0 * MEDIAN)
-        rotation = wahba(fit.given, fit.reference, weight / (1.0 + squared / width) ** 2)
-        change = float(np.abs(rotation - fit.rotation).max())
-        fit.rotation = rotation
-        if change < 1e-9:
-            break
-    return rotation
+    squared = np.einsum('rni,rni->rn', apart, apart) * weight
+    fit.rotation = rotations[int(np.median(squared, axis=1).argmin())]
+
+
+def _axes(a: Array, b: Array) -> Array:
+    """Right-handed axes (n, 3, 3), in columns, of pairs of unit vectors (n, 3)."""
+    with np.errstate(invalid='ignore', divide='ignore'):
+        x = a + b
+        y = a - b
+        x = x / np.linalg.norm(x, axis=1, keepdims=True)
+        y = y / np.linalg.norm(y, axis=1, keepdims=True)
+    return np.stack((x, y, np.cross(x, y)), axis=-1)
 
 
 class _Fit:
@@ -223,6 +234,12 @@ class _Fit:
         ahead = np.einsum('ij,ij->i', self.measured, self.reference @ self.rotation.T) > 0.0
         squared = np.einsum('ni,nij,nj->n', e, self.weight, e)
         return np.where(ahead, squared, math.inf)
+
+    def fitting(self, gate: float, used: Bools | None = None) -> Bools:
+        """Which directions are within the gate, which widens where the noise is understated."""
+        squared = self.normalised_squared()
+        median = float(np.median(squared if used is None else squared[used]))
+        return np.asarray(squared <= gate * max(1.0, median / MEDIAN))
 
     def refine(self, used: Bools) -> None:
         """Iterate to convergence on the used directions."""

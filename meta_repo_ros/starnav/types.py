@@ -36,6 +36,8 @@ class Centroids:
         height: pixels of the whole image.
         background: median level, counts.
         noise: standard deviation of a background pixel, counts.
+        searched: part of the image in which stars were looked for: 1 but for windows around
+            predicted stars, where a match proves the less the smaller they are.
         rejected: blobs that are no stars, counted by reason (``hot pixel``, ``streak``, ...).
         problem: why the image as a whole cannot be used ('' where it can): ``black``,
             ``overexposed``, ``daylight``, ``blurred``, ...
@@ -50,6 +52,7 @@ class Centroids:
     height: int
     background: float = math.nan
     noise: float = math.nan
+    searched: float = 1.0
     rejected: Mapping[str, int] = field(default_factory=dict)
     problem: str = ''
 

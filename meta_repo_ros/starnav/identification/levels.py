@@ -20,7 +20,7 @@ from meta_repo_ros.starnav.identification.search import Level
 from meta_repo_ros.starnav.types import Array
 
 # brightest stars, and mean number of neighbours that a triangle's corner may have
-SIZES = ((1500, 44), (4600, 44), (14000, 24), (38000, 20))
+SIZES = ((1500, 44), (4600, 44), (14000, 18), (38000, 14))
 IDEAL, FEWEST, MOST = 32.0, 7.0, 130.0  # stars of a level in the image
 _VERSION = 1
 _YEAR_NS = 31_557_600_000_000_000

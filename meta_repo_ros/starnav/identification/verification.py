@@ -5,7 +5,8 @@ The acceptance is the a-contrario test of Moisan and Stival (2004), "A probabili
 detect rigid point matches between two images", IJCV 57(3): with ``n`` centroids anywhere in the
 image, how many of all the trials made would by chance put as many centroids as near to stars? The
 bound on the distance is not given but the one that makes the match most significant, which is paid
-for by one more trial for each bound. So one test serves sharp cameras and distorted photos.
+for by one more trial for each bound. Where only windows were searched, a centroid lies anywhere in
+those. So one test serves sharp cameras and distorted photos.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class Verifier:
         """
         self.view, self.sky = view, sky
         self._rows = np.arange(len(view))
-        self._per_area = math.pi / view.extent
+        self._per_area = math.pi / (view.extent * view.searched)
         self._smallest = 8.0 * math.sqrt(float(view.area.max())) if len(view) else 0.0
         self.most = 3 * len(view) + 20 if most_stars is None else most_stars
 
@@ -151,7 +152,7 @@ class Verifier:
         """Fewest matches beyond the sample by which the sharpest of matches can be accepted."""
         others = len(self.view) - SAMPLE
         # as many stars as centroids, and all of them within one standard deviation
-        chance = math.pi * len(self.view) * float(np.median(self.view.area)) / self.view.extent
+        chance = self._per_area * len(self.view) * float(np.median(self.view.area))
         k = np.arange(1, others + 1)
         tail = betainc(k, others - k + 1, min(chance, 1.0)) * others
         return int(k[np.argmax(tail <= accept)]) if (tail <= accept).any() else others + 1

@@ -29,6 +29,7 @@ class View:
         radius: greatest angle from the optical axis within the image, rad.
         focal_sigma: relative.
         camera: as given.
+        searched: part of the image in which stars were looked for.
     """
 
     centroid: Ints
@@ -40,6 +41,7 @@ class View:
     radius: float
     focal_sigma: float
     camera: Camera
+    searched: float
 
     def __len__(self) -> int:
         return len(self.plane)
@@ -63,6 +65,7 @@ class View:
         return View(
             self.centroid[part], self.plane[part], self.weight[part], self.area[part],
             self.low, self.high, self.radius, self.focal_sigma, self.camera,
+            self.searched,
         )  # fmt: skip
 
     def rescaled(self, focal: float) -> View:
@@ -74,6 +77,7 @@ class View:
             self.centroid, self.plane / focal, self.weight * focal**2, self.area / focal**2,
             self.low / focal, high, math.atan(math.tan(self.radius) / focal),
             self.focal_sigma, self.camera.with_focal_length(self.camera.fx * focal),
+            self.searched,
         )  # fmt: skip
 
     def mirrored(self) -> View:
@@ -84,7 +88,7 @@ class View:
         return View(
             self.centroid, self.plane * turn, weight, self.area,
             np.minimum(low, high), np.maximum(low, high), self.radius, self.focal_sigma,
-            self.camera,
+            self.camera, self.searched,
         )  # fmt: skip
 
     @property
@@ -105,7 +109,8 @@ def prepare(centroids: Centroids, camera: Camera, model_error: float) -> View:
     position = np.asarray(centroids.position, dtype=float).reshape(-1, 2)
     covariance = np.asarray(centroids.covariance, dtype=float).reshape(-1, 2, 2)
     covariance = covariance + model_error**2 * np.eye(2)
-    determinant = covariance[:, 0, 0] * covariance[:, 1, 1] - covariance[:, 0, 1] ** 2
+    with np.errstate(invalid='ignore'):
+        determinant = covariance[:, 0, 0] * covariance[:, 1, 1] - covariance[:, 0, 1] ** 2
     good = np.isfinite(position).all(axis=1) & (determinant > 0.0) & np.isfinite(determinant)
     kept = np.flatnonzero(good)
     flux = np.asarray(centroids.flux, dtype=float)[kept]
@@ -132,6 +137,7 @@ def prepare(centroids: Centroids, camera: Camera, model_error: float) -> View:
     return View(
         kept, plane, weight, np.sqrt(determinant), low, high,
         radius, camera.focal_sigma, camera,
+        min(max(centroids.searched, 1e-12), 1.0),
     )  # fmt: skip
 
 
