@@ -106,7 +106,7 @@ def shrink(gray: Picture, widest: int) -> tuple[Picture, float]:
     if scale == 1.0:
         return gray, scale
     block = math.ceil(1.0 / scale)
-    gray = np.asarray(cv2.dilate(gray, np.ones((block, block), np.uint8)))
+    gray = np.asarray(cv2.dilate(gray, np.ones((block, block), np.uint8), anchor=(0, 0)))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     return np.asarray(cv2.resize(gray, size, interpolation=cv2.INTER_NEAREST)), scale
 

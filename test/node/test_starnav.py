@@ -61,6 +61,7 @@ def node(graph: Any) -> ProcessorNode:
     values = {
         'starnav_core.processing.star_detection_algorithm': 'threshold',
         'filter.gyro.grade': 'tactical',
+        'identification.timeout': 20.0,
     }
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     node: ProcessorNode = graph.add(ProcessorNode(StarNav, parameter_overrides=overrides))

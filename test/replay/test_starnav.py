@@ -67,7 +67,11 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def starnav(**values: Any) -> StarNav:
-    given = {'starnav_core.processing.star_detection_algorithm': 'threshold', **values}
+    given = {
+        'starnav_core.processing.star_detection_algorithm': 'threshold',
+        'identification.timeout': 20.0,
+        **values,
+    }
     return StarNav(from_mapping(StarNavParameters, given))
 
 

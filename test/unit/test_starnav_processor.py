@@ -90,6 +90,7 @@ class Flight:
             'starnav_core.processing.star_detection_algorithm': 'threshold',
             'filter.gyro.grade': 'tactical',
             'image.latency': 0.2,
+            'identification.timeout': 20.0,
         }
         self.node = StarNav(from_mapping(StarNavParameters, {**given, **values}))
         self.rate, self.hz = np.array(rate), hz
