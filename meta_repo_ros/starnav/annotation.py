@@ -79,7 +79,7 @@ def summary(centroids: Centroids, match: Match) -> str:
         return f'not solved: {reason}; {len(centroids)} centroids'
     where = pointing(match.icrs_to_camera)
     return (
-        f'RA {where.right_ascension:.3f}  Dec {where.declination:+.3f}  roll {where.roll:.2f}  '
+        f'RA {where.right_ascension:.3f}  Dec {where.declination:+.3f}  roll {round(where.roll, 2) % 360.0:.2f}  '
         f'field {math.degrees(match.field_of_view):.2f} deg   {len(match.star)} of '
         f'{len(centroids)} stars, rms {math.degrees(match.residual_rms) * 3600.0:.1f} arcsec'
     )
@@ -130,7 +130,8 @@ def _draw_grid(picture: Picture, camera: Camera, icrs_to_camera: Array, scale: f
             )
         visible = np.flatnonzero(inside)
         if visible.size:
-            x, y = points[visible[visible.size // 2]].tolist()
+            # away from the middle, where labels of both kinds would meet
+            x, y = points[visible[visible.size // 4]].tolist()
             cv2.putText(picture, label, (x + 2, y - 3), _FONT, 0.34, (190, 150, 90), 1, cv2.LINE_AA)
 
 
