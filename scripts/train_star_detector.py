@@ -33,8 +33,11 @@ from torch import nn
 from torch.nn import functional
 
 from meta_repo_ros.starnav.detection import synthetic
-from meta_repo_ros.starnav.detection.background import estimate
-from meta_repo_ros.starnav.detection.deep_learning import DeepLearningDetector
+from meta_repo_ros.starnav.detection.deep_learning import (
+    DeepLearningDetector,
+    standing_out,
+    tiles_at,
+)
 from meta_repo_ros.starnav.detection.network import Network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -254,7 +257,8 @@ def noise_table(network: Network, seed: int, images: int) -> dict[str, list[floa
         noise = (5.0, 25.0, 100.0)[n % 3]
         image = rng.standard_normal((side, side), np.float32) * noise + 1000.0
         image = np.rint(image).astype(np.uint16)
-        found.append(star_detector.candidates(image, estimate(image), -6.0).logit)
+        tiles = tiles_at(standing_out(image, 1.2), image)
+        found.append(star_detector.candidates(image, tiles, -6.0).logit)
     logits = np.sort(np.concatenate(found))[::-1].astype(float)
     pixels = images * side * side
     # from once in 1e5 pixels to the ten highest
@@ -291,8 +295,7 @@ def shape_table(network: Network, seed: int, share: float = 0.01) -> dict[str, l
             stars = stars.reshape(number * size, number * size)
             image = 1000.0 + 25.0 * (stars + rng.standard_normal(stars.shape))
             image = np.clip(np.rint(image), 0, 65535).astype(np.uint16)
-            background = estimate(image)
-            found = star_detector.candidates(image, background, -3.0)
+            found = star_detector.candidates(image, tiles_at(where, image), -3.0)
             distance, _ = cKDTree(where).query(found.position)
             least = min(least, float(np.quantile(found.shape[distance < 2.0], share)))
         logits.append(round(least, 3))

@@ -15,8 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from meta_repo_ros.starnav.detection import deep_learning, detector, network, synthetic
-from meta_repo_ros.starnav.detection.background import estimate
-from meta_repo_ros.starnav.detection.deep_learning import DeepLearningDetector, Normalised
+from meta_repo_ros.starnav.detection.deep_learning import DeepLearningDetector
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
 from meta_repo_ros.starnav.types import Array, Centroids
 
@@ -179,33 +178,35 @@ def test_windows_give_what_the_whole_image_gives(stars_detector: DeepLearningDet
     assert len(stars_detector.detect(image, np.zeros((0, 2)))) == 0
 
 
-@pytest.mark.parametrize('largest', [64, 100, 512])
-def test_logits_do_not_depend_on_how_tiles_are_cut(
-    monkeypatch: pytest.MonkeyPatch, stars_detector: DeepLearningDetector, largest: int
+def test_what_the_network_says_of_a_place_does_not_depend_on_the_other_tiles(
+    stars_detector: DeepLearningDetector,
 ) -> None:
     rng = np.random.default_rng(9)
     shape = (300, 413)
-    image = as_image(sky(rng, shape, lattice(rng, shape), 10.0))
-    background = estimate(image)
-    whole = stars_detector.candidates(image, background, 0.0)
-    monkeypatch.setattr(deep_learning, 'LARGEST_TILE', largest)
-    tiled = stars_detector.candidates(image, background, 0.0)
-    assert {tuple(place) for place in whole.position} <= {tuple(p) for p in tiled.position}
+    stars = lattice(rng, shape)
+    image = as_image(sky(rng, shape, stars, 10.0))
+    every = np.stack(np.meshgrid(np.arange(26), np.arange(19)), axis=-1).reshape(-1, 2)
+    whole = stars_detector.candidates(image, every, 0.0)
+    some = stars_detector.candidates(image, deep_learning.tiles_at(stars, image), 0.0)
+    assert found(stars, Centroids(some.position, *np.zeros((4, 0)), 0, 0)).all()
+    assert {*zip(*some.position.T, some.logit, strict=True)} <= {
+        *zip(*whole.position.T, whole.logit, strict=True)
+    }
 
 
-def test_normalised_pixels_are_those_of_the_background() -> None:
+@pytest.mark.parametrize('dtype', [np.uint8, np.uint16])
+@pytest.mark.parametrize('fwhm', [2.0, 2.8, 5.0])
+def test_tiles_with_faint_stars_stand_out_and_most_others_do_not(fwhm: float, dtype: type) -> None:
     rng = np.random.default_rng(10)
-    image = as_image(sky(rng, (301, 403), np.zeros((0, 2)), 0.0) + 2.0 * np.arange(403))
-    background = estimate(image)
-    pixels = Normalised(image, background, network.load())
-    out = np.empty((321, 423), np.float32)
-    pixels.cut((-10, -10), out)
-    v, u = (grid.ravel().astype(float) for grid in np.indices(image.shape))
-    level, noise = background.at(u, v)
-    expected = ((image.ravel() - level) / noise).reshape(image.shape)
-    np.testing.assert_allclose(out[10:311, 10:413], np.clip(expected, -8.0, 40.0), atol=0.25)
-    assert not out[:10].any()
-    assert not out[:, 413:].any()
+    shape = (1025, 1023)
+    stars = lattice(rng, shape)
+    sigma = fwhm / synthetic.FWHM
+    counts = sky(rng, shape, stars, 8.0 / (np.sqrt(np.pi) * sigma), fwhm)
+    image = as_image(counts if dtype is np.uint16 else 30.0 + (counts - LEVEL) / 10.0, dtype)
+    tiles = deep_learning.tiles_at(deep_learning.standing_out(image, sigma), image)
+    assert len(tiles) < 0.2 * image.size / deep_learning.TILE**2
+    near = np.abs(stars[:, None] - (tiles * 16.0 + 7.5)).max(axis=2).min(axis=1)
+    assert (near < 12.0).mean() > 0.95
 
 
 def test_the_level_follows_the_measured_rate_of_noise() -> None:
@@ -230,7 +231,7 @@ def test_a_damaged_network_is_an_error_that_says_what_to_do(tmp_path: Path) -> N
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(network.NetworkError, match='damaged.*install the package anew'):
+    with pytest.raises(network.NetworkError, match=r'damaged.*install the package anew'):
         network.load(path)
     path.unlink()
     with pytest.raises(network.NetworkError, match='cannot be read'):
