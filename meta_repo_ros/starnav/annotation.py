@@ -78,8 +78,9 @@ def summary(centroids: Centroids, match: Match) -> str:
         reason = match.detail or match.failure.value
         return f'not solved: {reason}; {len(centroids)} centroids'
     where = pointing(match.icrs_to_camera)
+    roll = round(where.roll, 2) % 360.0
     return (
-        f'RA {where.right_ascension:.3f}  Dec {where.declination:+.3f}  roll {round(where.roll, 2) % 360.0:.2f}  '
+        f'RA {where.right_ascension:.3f}  Dec {where.declination:+.3f}  roll {roll:.2f}  '
         f'field {math.degrees(match.field_of_view):.2f} deg   {len(match.star)} of '
         f'{len(centroids)} stars, rms {math.degrees(match.residual_rms) * 3600.0:.1f} arcsec'
     )
