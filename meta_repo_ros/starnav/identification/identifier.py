@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -77,14 +78,15 @@ class _Sweep:
         self.plans = plans
         self.turn = 0
         self.done = False
-        self._searches: dict[int, Search] = {}
+        self._searches: dict[int, tuple[Search, Iterator[Hypotheses]]] = {}
 
-    def search(self, plan: _Plan, levels: Levels) -> Search:
-        """The search of a plan, prepared at first use."""
+    def search(self, plan: _Plan, levels: Levels) -> tuple[Search, Iterator[Hypotheses]]:
+        """The search of a plan and its batches, prepared at first use."""
         key = id(plan)
         if key not in self._searches:
             level = levels.level(plan.level)
-            self._searches[key] = Search(plan.view, level, plan.half_range, slack=plan.slack)
+            search = Search(plan.view, level, plan.half_range, slack=plan.slack)
+            self._searches[key] = search, search.run()
         return self._searches[key]
 
 
@@ -226,12 +228,11 @@ class Identifier:
         for _ in range(_TURNS):
             idle = True
             for plan in sweep.plans:
-                number = sweep.turn - _DELAY * plan.rank
-                if number < 0:
+                if sweep.turn < _DELAY * plan.rank:
                     idle = False
                     continue
-                search = sweep.search(plan, self.levels)
-                batch = search.batch(number)
+                search, run = sweep.search(plan, self.levels)
+                batch = next(run, None)
                 if batch is None:
                     continue
                 idle = False

@@ -9,6 +9,7 @@ become attitudes at once, and every centroid votes on each by one look at a map 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -16,7 +17,13 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import betainc
 
-from meta_repo_ros.starnav.identification.index import FLATTEST, SMALLEST, SkyMap, Triangles
+from meta_repo_ros.starnav.identification.index import (
+    FLATTEST,
+    SMALLEST,
+    STRIP,
+    SkyMap,
+    Triangles,
+)
 from meta_repo_ros.starnav.identification.view import View
 from meta_repo_ros.starnav.types import Array, Ints
 
@@ -25,7 +32,8 @@ VOTERS = 64
 _WIDTH = 2.7  # standard deviations that a shape may be off
 _COARSEST = 0.012  # tolerance of a shape beyond which a triangle tells too little
 _BATCH = 400
-_LARGEST = 4000  # hypotheses that vote at once
+_LARGEST = 1000  # hypotheses that vote at once
+_LOOKED_AT = 1e5  # triangles of the index that are compared at once
 _KEPT = 12  # of a batch
 _CROWDED = 1.5  # stars stand closer than on the mean where the index has most triangles
 
@@ -107,28 +115,35 @@ class Search:
         self.squared = (part.plane**2).sum(axis=1)
         self.rays = np.column_stack((self.view.plane, np.ones(len(self.view))))
 
-    def batch(self, number: int) -> Hypotheses | None:
-        """One batch, None beyond the last."""
-        all_batches = batches(len(self.directions))
-        return self._batch(all_batches[number]) if number < len(all_batches) else None
+    def run(self) -> Iterator[Hypotheses]:
+        """Batch by batch, each of a few milliseconds at most."""
+        for triples in batches(len(self.directions)):
+            corners, sides, tolerance = self._patterns(triples)
+            # candidates that have to be looked at, if shapes were spread evenly
+            each = len(self.level.triangles.key) * 4.0 * tolerance * (tolerance + STRIP)
+            piece = (np.cumsum(each) / _LOOKED_AT).astype(np.int64)
+            for part in np.split(np.arange(len(piece)), np.flatnonzero(np.diff(piece)) + 1):
+                yield from self._batch(corners[part], sides[part], tolerance[part])
 
-    def _batch(self, triples: Ints) -> Hypotheses:
-        corners, sides, tolerance = self._patterns(triples)
+    def _batch(self, corners: Ints, sides: Array, tolerance: Array) -> Iterator[Hypotheses]:
         if not len(corners):
-            return self._none(0)
+            yield self._none(0)
+            return
         x, y = sides[:, 1] / sides[:, 0], sides[:, 2] / sides[:, 0]
         u, v, w = (self.directions[corners[:, i]] for i in range(3))
-        sense = np.einsum('ij,ij->i', u, np.cross(v, w)) > 0.0
-        sense = sense.astype(np.int64)
+        sense = (np.einsum('ij,ij->i', u, np.cross(v, w)) > 0.0).astype(np.int64)
         reach = np.exp(self.range + tolerance)
         query, triangle = self.level.triangles.find(
             (x, y), sense, (sides[:, 0] / reach, sides[:, 0] * reach), tolerance
         )
+        patterns = len(corners)
         if not len(query):
-            return self._none(len(corners))
-        if len(query) > _LARGEST:
-            query, triangle = query[:_LARGEST], triangle[:_LARGEST]
-        return self._propose(corners[query], sides[query, 0], triangle, len(corners))
+            yield self._none(patterns)
+        for start in range(0, len(query), _LARGEST):
+            some = query[start : start + _LARGEST]
+            chosen = triangle[start : start + _LARGEST]
+            yield self._propose(corners[some], sides[some, 0], chosen, patterns)
+            patterns = 0
 
     def _patterns(self, triples: Ints) -> tuple[Ints, Array, Array]:
         """Usable triangles: corners opposite the sides a >= b >= c, sides, tolerance of shape."""
