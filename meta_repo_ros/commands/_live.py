@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from meta_repo_ros.commands import _domain
+from meta_repo_ros.commands import _comparison, _domain
 from meta_repo_ros.commands._display import Display, display_on
-from meta_repo_ros.commands._offline import CHAIN, make, parameters
+from meta_repo_ros.commands._offline import CHAIN, chain, make, parameters
 from meta_repo_ros.graph import NODES, ProcessSpec, system
 from meta_repo_ros.replay.bag_reader import BagReader
 from meta_repo_ros.replay.errors import BagError
@@ -263,9 +263,26 @@ def configuration(processes: Sequence[ProcessSpec], params_file: Path | None = N
 
 
 def conclude(
-    console: Console, flight: Flight, folder: Path, facts: Facts, expected: Expected | None = None
+    console: Console,
+    flight: Flight,
+    folder: Path,
+    facts: Facts,
+    expected: Expected | None = None,
+    *,
+    without: Sequence[str] = (),
+    files: Sequence[Path] = (),
 ) -> int:
-    """Judge the recorded bag, print and write the report; returns the exit code."""
+    """Judge the recorded bag, print and write the report; returns the exit code.
+
+    Args:
+        console: to print on.
+        flight: what was seen live.
+        folder: of the run; its ``bag`` is judged.
+        facts: for the report.
+        expected: of a good run.
+        without: topics; where the bag holds them, the report also shows a run without them.
+        files: parameter files over the shipped ones, for that run.
+    """
     if flight.trouble:
         console.print(f'[yellow]{flight.trouble}[/]', highlight=False)
     try:
@@ -285,11 +302,24 @@ def conclude(
         latency_text=LATENCY_TEXT,
         notes=[*facts.notes, *([flight.trouble] if flight.trouble else []), *notes],
     )
+    other = None
+    if without and _comparison.present(recording, without):
+        console.print(f'once more offline without {" and ".join(without)} ...', highlight=False)
+        other = _comparison.run_without(
+            folder / 'bag',
+            chain({s.topic for s in recording.streams} - _comparison.IMAGES, files),
+            without,
+            recording,
+            settle=SETTLE_S,
+        )
+        facts = replace(facts, comparison=other)
     page = report.write(folder / 'report.html', recording, judgement, facts)
     if report.error_rows(judgement):
         console.print(
             error_table(judgement, f'errors against truth, first {SETTLE_S:g} s left out')
         )
+    if other is not None and (shown := _comparison.table(judgement, other, recording)):
+        console.print(shown)
     if len(flight.latencies):
         median, high = np.percentile(flight.latencies, [50, 99])
         console.print(f'latency {median:.1f} ms, 99 % below {high:.1f} ms', highlight=False)

@@ -35,9 +35,10 @@ def command(
     """Fly through the live graph, watch it, record it, and report the errors against truth.
 
     The flight is simulated: JSBSim flies, sensors and autopilot are models. One Ctrl-C ends it
-    early and still writes the report. Exit code 0: navigation worked.
+    early and still writes the report. Exit code 0: navigation worked. Where stars were seen, the
+    report also shows the same flight without them.
     """
-    from meta_repo_ros.commands import _domain, _live, _runs
+    from meta_repo_ros.commands import _comparison, _domain, _live, _runs
     from meta_repo_ros.graph import ArgumentError, system
     from meta_repo_ros.reporting.report import Facts
     from meta_repo_ros.run import RunError
@@ -71,4 +72,9 @@ def command(
         lines=[text],
         configuration=_live.configuration(processes, params_file),
     )
-    context.exit(_live.conclude(console, flight, folder, facts))
+    context.exit(
+        _live.conclude(
+            console, flight, folder, facts, without=_comparison.STARS,
+            files=[] if params_file is None else [params_file],
+        )
+    )  # fmt: skip

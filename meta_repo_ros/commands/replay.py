@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from meta_repo_ros.core.processor import Processor
     from meta_repo_ros.replay.withheld import OutagePlan
+    from meta_repo_ros.reporting.comparison import Comparison
+    from meta_repo_ros.reporting.recorded import Recording
     from meta_repo_ros.reporting.report import Judgement
 
 
@@ -29,6 +31,7 @@ class Options:
     profile: str
     outages: OutagePlan | None
     settle: float
+    without: tuple[str, ...] = ()
 
 
 @click.command()
@@ -36,6 +39,10 @@ class Options:
 @click.option(
     '-o', '--output', type=click.Path(path_type=Path, file_okay=False),
     help='Folder for bags and reports; runs/replay-<time> by default.',
+)  # fmt: skip
+@click.option(
+    '--without', multiple=True, metavar='TOPIC',
+    help='Also run without TOPIC, such as attitude_update, and show both; offline only.',
 )  # fmt: skip
 @click.option('--live', is_flag=True, help='Play through the live graph instead of offline.')
 @click.option('--rate', default=1.0, show_default=True, help='Times real time, with --live.')
@@ -62,6 +69,7 @@ def command(
     context: click.Context,
     recordings: tuple[Path, ...],
     output: Path | None,
+    without: tuple[str, ...],
     live: bool,
     rate: float,
     outages: str | None,
@@ -86,10 +94,13 @@ def command(
         plan = OutagePlan.parse(outages) if outages else None
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint='--outages') from error
-    if live and (plan or assignments or namespace or len(recordings) > 1):
-        raise click.UsageError('--live takes one recording, no --outages, --set or --namespace')
+    if live and (plan or without or assignments or namespace or len(recordings) > 1):
+        raise click.UsageError(
+            '--live takes one recording, no --outages, --without, --set or --namespace'
+        )
     files = () if params_file is None else (params_file,)
-    options = Options(namespace, files, _given(assignments), profile, plan, settle)
+    topics = tuple(name.lstrip('/') for name in without)
+    options = Options(namespace, files, _given(assignments), profile, plan, settle, topics)
     console = _runs.console()
     folder = _runs.folder(output, 'replay')
     results: dict[str, Judgement] = {}
@@ -135,6 +146,7 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
     """
     from rich.progress import Progress, TimeRemainingColumn
 
+    from meta_repo_ros.commands import _comparison
     from meta_repo_ros.commands._offline import chain
     from meta_repo_ros.replay import offline
     from meta_repo_ros.replay.bag_reader import BagReader
@@ -154,6 +166,10 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
             'nothing to fuse: a replay needs imu/data_raw with imu/mag or gnss/fix'
             f' (found {", ".join(sorted(relative)) or "no topics"})'
         )
+    given = relative.union(*({t.name for t in p.outputs} for p in processors))
+    for topic in options.without:
+        if topic not in given:
+            raise RuntimeError(f'--without: the recording has no messages on {topic}')
     phases = _phases(source, options, prefix)
     if phases:
         from meta_repo_ros.replay.withheld import Withheld
@@ -173,6 +189,7 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
         )
     recording = recorded.read_bag(folder / 'bag', options.namespace)
     judgement = report.judge(recording, phases, settle=options.settle)
+    other = _compared(console, folder / 'bag', relative, profile, phases, recording, options)
     names = ' and '.join(processor.name for processor in processors)
     remarks = [*_vehicle_lines(profile, processors), *_outage_lines(phases, recording)]
     facts = report.Facts(
@@ -183,6 +200,7 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
         speed=result.real_time_factor,
         configuration={p.name: _mapping(p) for p in processors},
         notes=result.warnings,
+        comparison=other,
     )
     page = report.write(folder / 'report.html', recording, judgement, facts)
     if report.error_rows(judgement):
@@ -191,6 +209,8 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
         console.print('no truth in this recording, or no estimate: no errors to print')
     for line in remarks:
         console.print(line, highlight=False)
+    if other is not None and (shown := _comparison.table(judgement, other, recording)):
+        console.print(shown)
     console.print(
         f'{result.duration_ns * 1e-9:.1f} s in {result.wall_s:.1f} s, '
         f'{result.real_time_factor:.1f} times real time ({names})\n'
@@ -200,6 +220,40 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
     if recording.estimate is None and recording.attitude is None:
         raise RuntimeError(f'no estimate came out: {_complaints(result.diagnostics)}')
     return judgement
+
+
+def _compared(
+    console: Console,
+    bag: Path,
+    topics: set[str],
+    profile: Sequence[Path],
+    phases: Sequence[tuple[int, int]],
+    recording: Recording,
+    options: Options,
+) -> Comparison | None:
+    """The run without the topics that were named, None where none were.
+
+    Raises:
+        RuntimeError: the recording does not hold them, or nothing takes them.
+    """
+    from meta_repo_ros.commands import _comparison
+    from meta_repo_ros.commands._offline import chain
+
+    if not options.without:
+        return None
+    if not _comparison.present(recording, options.without):
+        missing = ', '.join(options.without)
+        raise RuntimeError(f'--without: the recording has no messages on {missing}')
+    console.print(f'once more without {" and ".join(options.without)} ...', highlight=False)
+    seen = topics - _comparison.IMAGES
+    processors = chain(seen, (*profile, *options.files), options.given)
+    found = _comparison.run_without(
+        bag, processors, options.without, recording,
+        phases=phases, settle=options.settle, namespace=options.namespace,
+    )  # fmt: skip
+    if found is None:
+        raise RuntimeError('--without: no filter takes that topic, or there is no truth')
+    return found
 
 
 def _given(assignments: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Outages on a recording: a processor that does not see the fixes of certain phases."""
+"""Outages on a recording: a processor that does not see the fixes of certain phases, or a topic."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +53,15 @@ class Withheld(Processor):
     Args:
         processor: what runs.
         phases: [start, end] in ns of ``header.stamp``.
+        topics: relative names of what is withheld altogether.
     """
 
-    def __init__(self, processor: Processor, phases: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        processor: Processor,
+        phases: Sequence[tuple[int, int]] = (),
+        topics: Collection[str] = (),
+    ) -> None:
         super().__init__(processor.parameters, processor.seed)
         self._processor = processor
         self._starts = np.array([start for start, _ in phases], dtype=np.int64)
@@ -64,6 +70,8 @@ class Withheld(Processor):
         # the declarations of a class, here of one instance
         for attribute in ('name', 'inputs', 'outputs'):
             setattr(self, attribute, getattr(processor, attribute))
+        kept = tuple(topic for topic in processor.inputs if topic.name not in topics)
+        self.inputs = kept  # type: ignore[misc]
 
     @property
     def timer_period_ns(self) -> int | None:

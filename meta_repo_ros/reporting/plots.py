@@ -190,6 +190,46 @@ def _banded(
 
 
 @_drawn
+def comparison(
+    found: Errors, other: Errors, label: str, phases: Sequence[tuple[int, int]], start: int
+) -> Figure | None:
+    """Horizontal and attitude error of two runs over time; shaded phases."""
+    rows = [
+        ('horizontal error', 'm', [_horizontal(e) for e in (found, other)]),
+        ('attitude error', 'deg', [_total(e) for e in (found, other)]),
+    ]
+    shown = [row for row in rows if all(len(values) for values in row[2])]
+    if not shown:
+        return None
+    figure, axes = _figure(len(shown), 0.5 + 2.2 * len(shown), sharex=True)
+    for axis, (title, unit, both) in zip(axes[:, 0], shown, strict=True):
+        for begin, end in phases:
+            axis.axvspan((begin - start) * 1e-9, (end - start) * 1e-9, color=MUTED, alpha=0.14,
+                         linewidth=0)  # fmt: skip
+        names = (f'with {label}', f'without {label}')
+        for errors, values, name, colour in zip(
+            (found, other), both, names, (ESTIMATE, WARN), strict=True
+        ):
+            part = _thinned(len(errors.stamps))
+            axis.plot(seconds(errors.stamps[part], start), values[part], color=colour, label=name)
+        axis.set_ylim(bottom=0)
+        axis.set(title=title, ylabel=unit)
+    axes[-1, 0].set_xlabel('time, s')
+    axes[0, 0].legend(loc='upper left')
+    return figure
+
+
+def _horizontal(errors: Errors) -> Array:
+    if errors.position is None:
+        return np.empty(0)
+    return np.asarray(np.hypot(errors.position[:, 0], errors.position[:, 1]))
+
+
+def _total(errors: Errors) -> Array:
+    return np.empty(0) if errors.attitude is None else errors.attitude[:, 0]
+
+
+@_drawn
 def innovations(sensors: Mapping[str, Innovations]) -> Figure | None:
     """Normalised innovation squared of each sensor with the 95 % bound of chi-square."""
     shown = {name: s for name, s in sensors.items() if len(s.nis)}

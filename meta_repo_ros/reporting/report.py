@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_repo_ros.reporting import plots
+from meta_repo_ros.reporting import comparison, plots
 from meta_repo_ros.reporting.evaluation import (
     Array,
     Consistency,
@@ -56,6 +56,7 @@ class Facts:
         latency_text: what exactly was measured.
         configuration: node -> parameter -> value.
         notes: warnings that a reader must see.
+        comparison: the same recording run without a topic, None for none.
     """
 
     title: str
@@ -67,6 +68,7 @@ class Facts:
     latency_text: str = ''
     configuration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    comparison: comparison.Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,12 @@ def write(path: Path, recording: Recording, judgement: Judgement, facts: Facts) 
 def page(recording: Recording, judgement: Judgement, facts: Facts) -> str:
     """The HTML text of the report."""
     sections = [
+        *comparison.section(
+            judgement.navigation,
+            facts.comparison,
+            comparison.silences(recording.fixes, recording.end),
+            recording.start,
+        ),
         *_error_sections(recording, judgement),
         *_timing_sections(recording, facts),
         *_background_sections(recording, facts),

@@ -63,3 +63,10 @@ def test_only_gnss_inside_the_phase_is_withheld() -> None:
     assert withheld.withheld == 4
     assert withheld.inputs == Listener.inputs
     assert withheld.name == 'listener'
+
+
+def test_a_topic_can_be_withheld_altogether() -> None:
+    withheld = Withheld(Listener(SimpleNamespace()), topics=['gnss/fix'])
+    assert withheld.inputs == ()
+    assert Listener.inputs
+    assert Withheld(Listener(SimpleNamespace()), topics=['imu/mag']).inputs == Listener.inputs
