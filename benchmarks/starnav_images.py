@@ -105,7 +105,7 @@ def star_field(
         margin: no stars nearer to the edge, pixels.
     """
     height, width = size
-    light = (
+    light: Any = (
         level
         + gradient * np.arange(width, dtype=np.float32) / width
         + 0.5 * gradient * np.arange(height, dtype=np.float32)[:, None] / height
@@ -119,7 +119,8 @@ def star_field(
             break
     places = np.array(position).reshape(-1, 2)
     noise = noise_of(level + 0.75 * gradient, gain, read_noise)
-    peak = noise * np.exp(rng.uniform(*np.log(snr), len(places)))
+    low, high = np.log(snr)
+    peak = noise * np.exp(rng.uniform(low, high, len(places)))
     sigma = fwhm / FWHM
     light = light.astype(np.float32)
     stamp(light, places, peak, sigma)

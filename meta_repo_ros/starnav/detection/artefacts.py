@@ -36,6 +36,10 @@ LONG_RAY = 96  # of rays from faint candidates: pieces of streaks hardly above t
 RAY_SIGNIFICANCE = 5.5
 RAY_SHARE = 0.1  # of the candidate's own height
 SHAPE_SIGNIFICANCE = 4.0
+ALIKE = (0.07, 0.22)  # least and largest ellipticity at which bright stars are still stars
+ROUND = 0.03  # ellipticity of stars where there are few to measure it
+LEAST_FOR_LONE = 0.8  # pixels, of stars whose pixels always have bright neighbours
+LONE_SIGMA = 8.0  # a lone pixel is that far above the background
 LEAST_FOR_HOT = 0.72  # pixels; narrower star images look like hot pixels
 HOT = 0.62  # share of the star filter's gain over the brightest pixel that a star has at least
 
@@ -216,6 +220,48 @@ def _discs(blobs: Blobs, extended: Bools, sigma: float) -> Array:
     return np.concatenate([blobs.position[which], (1.2 * radius + 3.0 * sigma)[:, None]], axis=1)
 
 
+def lone_pixels(image: Image, index: Ints, level: Array, noise: Array, sigma: float) -> Bools:
+    """Which bright pixels have no neighbour that is as bright as a star's would be.
+
+    Args:
+        image: uint8 or uint16.
+        index: (n,) linear indices of bright pixels.
+        level: (n,) background there, counts.
+        noise: (n,) standard deviation of a background pixel there, counts.
+        sigma: of a star image, pixels.
+    """
+    if sigma < LEAST_FOR_LONE or not len(index):
+        return np.zeros(len(index), bool)
+    height, width = image.shape
+    v, u = np.divmod(index, width)
+    flat = image.reshape(-1)
+    value = flat[index] - level
+    best = np.zeros(len(index))
+    for dv, du in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        near = np.clip(v + dv, 0, height - 1) * width + np.clip(u + du, 0, width - 1)
+        np.maximum(best, np.where(near == index, 0.0, flat[near] - level), out=best)
+    return np.asarray((value > LONE_SIGMA * noise) & (best < lone_share(sigma) * value))
+
+
+def lone_share(sigma: float) -> float:
+    """Share of a star's brightest pixel that its brightest neighbour always exceeds."""
+    return 0.6 * float(np.exp(-0.5 / sigma**2))
+
+
+def mended(pixels: Float32, noise: Array, sigma: float) -> Float32:
+    """Windows (n, k, k) less their background, lone bright pixels replaced by their neighbours."""
+    if sigma < LEAST_FOR_LONE or not len(pixels):
+        return pixels
+    inner = pixels[:, 1:-1, 1:-1]
+    sides = (pixels[:, :-2, 1:-1], pixels[:, 2:, 1:-1], pixels[:, 1:-1, :-2], pixels[:, 1:-1, 2:])
+    best = np.maximum(np.maximum(sides[0], sides[1]), np.maximum(sides[2], sides[3]))
+    lone = (inner > LONE_SIGMA * noise[:, None, None]) & (best < lone_share(sigma) * inner)
+    if lone.any():
+        pixels = pixels.copy()
+        pixels[:, 1:-1, 1:-1][lone] = (sum(side[lone] for side in sides)) / 4.0
+    return pixels
+
+
 def shapes(
     cutouts: Cutouts, found: Measured, sigma: float, saturated: Bools, lined: Bools
 ) -> dict[str, Bools]:
@@ -246,7 +292,9 @@ def shapes(
         # All stars drawn out alike by rotation during the exposure are stars.
         e1, e2 = e1 - np.median(e1[bright]), e2 - np.median(e2[bright])
     ellipticity = np.hypot(e1, e2)
-    limit = 0.22 * weight**2 / (2.0 * seen) + SHAPE_SIGNIFICANCE * spread
+    # As unlike as the lens and the lattice of pixels make stars.
+    usual = float(np.median(ellipticity[bright])) if bright.sum() >= 8 else ROUND
+    limit = weight**2 / (2.0 * seen) * np.clip(4.0 * usual, *ALIKE) + SHAPE_SIGNIFICANCE * spread
     long = (ellipticity > limit) & ~hot & ~saturated
     size = (uu + vv) / 2.0
     largest = (2.0 * sigma + 0.4) ** 2
@@ -283,13 +331,14 @@ def on_rays(
     # A ray of R samples of 3 x 3 pixels has about 3 R independent pixels; the median of samples
     # has a quarter more noise than their mean.
     for rays, pixels in ((both, 6.0 * reach), (light, 3.0 * reach)):
-        theory = 1.25 * noise / np.sqrt(pixels)
+        theory = 1.25 * np.sqrt(1.5) * noise / np.sqrt(pixels)
         theory = np.where(_near_edge(look.image, position, reach), np.sqrt(2.0), 1.0) * theory
         middle = _high(np.median(rays, axis=2))
         spread = np.maximum(1.4826 * np.median(np.abs(middle), axis=1), theory)
         best = middle.argmax(axis=1)
         ray = rays[row, best]
-        near, far = ray[:, : reach // 2], ray[:, reach // 2 :]
+        middle_of = ray.shape[1] // 2
+        near, far = ray[:, :middle_of], ray[:, middle_of:]
         lesser = np.minimum(np.median(near, axis=1), np.median(far, axis=1))
         least = RAY_SIGNIFICANCE * spread
         strong = (middle[row, best] > least) & (lesser > 0.5 * least)
@@ -298,32 +347,46 @@ def on_rays(
 
 
 def _rays(look: Frame, position: Array, reach: int) -> Float32:
-    """Light (n, angles, reach) along rays all round, means of 3 x 3 pixels."""
-    start = 3.5 * look.sigma + 1.0
-    half = int(np.ceil(start + reach)) + 1
+    """Light (n, angles, samples) along rays all round, above that on both sides of the ray.
+
+    Each sample is a mean of 3 x 3 pixels less those at either side, so that glow of any slope goes.
+    """
+    start, aside = 3.5 * look.sigma + 1.0, max(4.0, 3.5 * look.sigma)
+    half = int(np.ceil(start + reach + aside)) + 1
     pixels, corner = window(look.image, position, half)
     n, k = pixels.shape[:2]
-    smooth = cv2.blur(pixels.reshape(n * k, k), (3, 3)).reshape(n, k * k)
+    smooth = cv2.blur(pixels.reshape(n * k, k), (3, 3)).reshape(-1)
     angles = 2 * max(ANGLES, round(np.pi * reach / 2.0))
     theta = np.arange(angles) * (2.0 * np.pi / angles)
-    radius = start + np.arange(reach)
-    local = position - corner
-    u = np.rint(local[:, 0, None, None] + np.cos(theta)[:, None] * radius).astype(np.int32)
-    v = np.rint(local[:, 1, None, None] + np.sin(theta)[:, None] * radius).astype(np.int32)
-    flat = (v * k + u).reshape(n, -1) + np.arange(n, dtype=np.int32)[:, None] * (k * k)
-    light: Float32 = smooth.reshape(-1).take(flat).reshape(n, angles, reach)
+    radius = start + np.arange(0, reach, _step(reach))
+    along = np.stack([np.cos(theta), np.sin(theta)])[:, :, None] * radius
+    across = np.stack([-np.sin(theta), np.cos(theta)])[:, :, None] * aside
+    local = (position - corner).T
+    first = np.arange(n)[:, None, None] * (k * k)
     height, width = look.image.shape
     over = (corner < 0).any(axis=1) | (corner + k > (width, height)).any(axis=1)
-    for star in np.flatnonzero(over):
-        left, top = corner[star]
-        outside = (u[star] + left < 1) | (u[star] + left > width - 2)
-        outside |= (v[star] + top < 1) | (v[star] + top > height - 2)
+    light = np.zeros((n, angles, len(radius)), np.float32)
+    outside = np.zeros((int(over.sum()), angles, len(radius)), bool)
+    for side, share in ((0.0, 1.0), (1.0, -0.5), (-1.0, -0.5)):
+        offset = along + side * across
+        u, v = (np.rint(local[c][:, None, None] + offset[c]).astype(np.int64) for c in (0, 1))
+        light += np.float32(share) * smooth.take(first + v * k + u)
+        if over.any():
+            column, row = (
+                grid[over] + corner[over, c, None, None] for c, grid in enumerate((u, v))
+            )
+            outside |= (column < 1) | (column > width - 2) | (row < 1) | (row > height - 2)
+    for star, lost in zip(np.flatnonzero(over), outside, strict=True):
         # Beyond the edge stands what is opposite, so that half a ray counts as a whole one.
-        opposite = np.roll(light[star], angles // 2, axis=0)
-        other = np.roll(outside, angles // 2, axis=0)
-        light[star][outside] = opposite[outside]
-        light[star][outside & other] = np.median(light[star][~outside])
+        other = np.roll(lost, angles // 2, axis=0)
+        light[star][lost] = np.roll(light[star], angles // 2, axis=0)[lost]
+        light[star][lost & other] = 0.0
     return light
+
+
+def _step(reach: int) -> int:
+    """Pixels between the samples of a ray: their means of 3 x 3 pixels hardly overlap then."""
+    return 2 if reach > RAY else 1
 
 
 def _near_edge(image: Image, position: Array, reach: float) -> Bools:

@@ -30,7 +30,7 @@ from meta_repo_ros.starnav.types import Array, Bools, Centroids, Ints
 
 ROUGH_TILE = 1.4  # a rim that much noisier than its tile has structure of its own
 EDGE = 1.5  # star images nearer to the edge than so many sigma are cut
-MOST_LONG = 60  # candidates looked at from far away, for the time it takes
+MOST_LONG = 30  # candidates looked at from far away, for the time it takes
 FEW = 4  # stars that an identification needs
 BLACK = 0.05  # of the scale
 
@@ -155,6 +155,8 @@ def _fit(look: Survey, rough: _Rough) -> tuple[Cutouts, Measured]:
     tile_noise = look.background.at(rough.position[:, 0], rough.position[:, 1])[1].astype(float)
     tile_noise *= look.roughness
     cutouts = cut(look.image, rough.position, look.sigma, tile_noise, rough=ROUGH_TILE)
+    whole = artefacts.mended(cutouts.pixels, cutouts.noise, look.sigma)
+    cutouts = dataclasses.replace(cutouts, pixels=whole)
     found = centroid(cutouts, rough.position, max(look.sigma, LEAST_WEIGHT), look.photon)
     wide = np.flatnonzero(rough.saturated & (rough.radius > 1.5 * look.sigma))
     for star in wide:

@@ -100,15 +100,23 @@ def survey(image: Image, parameters: DetectionParameters) -> Survey:
             image, background, saturation, width, photon,
             blobs.position, blobs.area, blobs.saturated,
         )  # fmt: skip
+    # Hot pixels that touch a star are taken out of its blob.
+    v, u = np.divmod(index, image.shape[1])
+    level, noise = (np.asarray(grid, float) for grid in background.at(u * 1.0, v * 1.0))
+    lone = artefacts.lone_pixels(image, index, level, noise, width)
+    if lone.any():
+        blobs = candidates.blobs_of(image, index[~lone], background, sigma, saturation)
     rough = roughness(image, background, width)
     sorted_out = artefacts.sort_blobs(image, background, blobs, width, parameters)
+    rejected = dict(sorted_out.rejected)
+    rejected['hot pixel'] = rejected.get('hot pixel', 0) + int(lone.sum())
     problem = ''
     if width * FWHM > parameters.max_fwhm:
         problem = 'blurred'
     return Survey(
         image, background, saturation, width, photon,
         sorted_out.position, blobs.area[sorted_out.blob], blobs.saturated[sorted_out.blob],
-        sorted_out.regions, sorted_out.rejected, problem, rough,
+        sorted_out.regions, rejected, problem, rough,
     )  # fmt: skip
 
 
