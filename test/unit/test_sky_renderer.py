@@ -149,6 +149,28 @@ def test_turning_smears_by_rate_times_exposure() -> None:
         assert abs(spread[0, 1]) < 0.1
 
 
+def test_long_trails_are_even() -> None:
+    # 300 pixels in a second
+    rate = 0.166
+    seen = exposure((rate, 0.0, 0.0), duration=1.0)
+    renderer = bare()
+    image = renderer.light(seen)
+    truth = renderer.truth(seen)
+    index = next(
+        i for i in range(len(truth))
+        if 220 < truth.position[i, 0] < 420 and 60 < truth.position[i, 1] < 580
+        and np.sum(np.abs(truth.position[:, 1] - truth.position[i, 1]) < 12) == 1
+    )  # fmt: skip
+    u, v = truth.position[index]
+    band = image[round(v) - 9 : round(v) + 10].sum(axis=0)
+    inner = band[round(u) - 110 : round(u) + 110]
+    length = rate * renderer.camera.fx
+    # but where the trail of another star crosses
+    middle = np.median(inner)
+    assert (np.abs(inner / middle - 1.0) < 0.05).mean() > 0.8
+    assert middle == pytest.approx(truth.electrons[index] / length, rel=0.03)
+
+
 def test_rows_of_a_rolling_shutter_see_the_camera_turn() -> None:
     rolling = bare(readout_time=0.3)
     seen = exposure((0.01, 0.004, 0.05), duration=0.01)

@@ -151,6 +151,13 @@ def test_parameters_of_a_running_node_change_from_the_next_frame_on(flight: Any)
     assert encodings == ['mono16', 'mono8']
 
 
+def test_more_frames_than_notes_of_the_motion_are_all_given(flight: Any) -> None:
+    _, found = flight('rate: 1, render: false')
+    # the last note is at 3 s: exposures that ended later are not complete
+    sequences = [m.message.sequence for m in found['star_camera/exposure']]
+    assert sequences == [0, 1, 2, 3, 4, 5]
+
+
 def test_a_scenario_without_camera_has_no_images(flight: Any) -> None:
     with pytest.raises(ValueError, match='has no star_camera'):
         SkyCamera(SkyCameraParameters(scenario='demo'))

@@ -94,27 +94,33 @@ class StarCameraSensor(Sensor):
         del rng  # an image is made from its exposure alone, so that it can be made again
         self._knots.append(state)
         half = seconds_ns(self._half)
+        samples: list[Sample] = []
+        while state.stamp >= self._middle + half:
+            while len(self._knots) > 2 and self._knots[1].stamp <= self._middle - half:
+                self._knots.popleft()
+            samples += self._frame(self._time(state))
+            self._sequence += 1
+            self._middle += seconds_ns(self._period)
+        # what lies before the next exposure is not needed any more
         while len(self._knots) > 2 and self._knots[1].stamp <= self._middle - half:
             self._knots.popleft()
-        if state.stamp < self._middle + half:
-            return ()
-        disturbance = disturbances.at(self.context.faults, self._time(state))
+        return samples
+
+    def _frame(self, time: float) -> Sequence[Sample]:
+        """What the exposure that has just ended gives; its middle was at ``time``."""
+        disturbance = disturbances.at(self.context.faults, time)
         exposure = self._exposure()
-        self._sequence += 1
-        self._middle += seconds_ns(self._period)
         delay = seconds_ns(self.parameters.latency)
         stamp = exposure.stamp + seconds_ns(disturbance.stamp)
         shown = dataclasses.replace(exposure, stamp=stamp)
         samples = [Sample(EXPOSURE.name, exposure_message(shown), delay)]
         if self._renderer is not None:
-            camera = self._renderer.camera
-            memory, view = image_buffer(camera, self.parameters.electronics.bits)
+            memory, view = image_buffer(self._renderer.camera, self.parameters.electronics.bits)
             self._renderer.render(exposure, disturbance, out=view)
+            info = camera_info_message(self.parameters.declared(), stamp)
             samples += [
                 Sample(IMAGE.name, image_message(memory, view, stamp), delay),
-                Sample(
-                    CAMERA_INFO.name, camera_info_message(self.parameters.declared(), stamp), delay
-                ),
+                Sample(CAMERA_INFO.name, info, delay),
             ]
         return samples
 

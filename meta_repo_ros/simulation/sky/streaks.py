@@ -14,7 +14,7 @@ from meta_repo_ros.starnav.types import Array
 
 _FLASH = 0.05  # s
 _FLASH_GAIN = 10.0 ** (0.4 * 3.0)
-_LONGEST = 4000  # points of a line
+_LONGEST = 20000  # points of a line
 
 
 class Streak(NamedTuple):

@@ -17,6 +17,7 @@ from meta_repo_ros.starnav.types import Array
 _STEP = 0.5  # of the width of a profile, between two points of a trail
 _STILL = 0.05  # of that width: a shorter trail is a point
 _MOST = 4000  # points of a trail
+_BUDGET = 2_000_000  # points of all trails
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class View:
         length = float(np.nanmax(steps, initial=0.0))
         if length < _STILL * sigma:
             return self._at(directions, rows)
-        k = min(max(math.ceil(length / (_STEP * sigma)), 3), _MOST)
+        most = min(_MOST, max(_BUDGET // len(directions), 100))
+        k = min(max(math.ceil(length / (_STEP * sigma)), 3), most)
         return self._at(directions, rows + half * ((np.arange(k) + 0.5) / k * 2.0 - 1.0))
 
     def _row_time(self, uv: Array) -> Array:
