@@ -134,6 +134,35 @@ def test_distortion_of_an_unknown_camera_is_found(identifier: Identifier) -> Non
     assert known.radial == 0.0
 
 
+@pytest.mark.parametrize(
+    ('model', 'distortion', 'focal'),
+    [
+        ('equidistant', (0.02, 0.0, 0.0, 0.0), 1300.0),
+        ('plumb_bob', (-0.2, 0.05, 1e-3, 0.0), 2800.0),
+    ],
+)
+def test_cameras_with_distortion(
+    identifier: Identifier, model: str, distortion: tuple[float, ...], focal: float
+) -> None:
+    rng = np.random.default_rng(3)
+    true = Camera(2048, 2048, focal, focal, 1023.5, 1023.5, model, distortion)
+    directions = identifier.levels.directions[:1000]
+    for error in (0.985, 0.997, 1.008):
+        rotation = scenes.random_rotation(rng)
+        uv = true.project(directions @ rotation.T)
+        uv = uv[true.contains(uv)] + rng.normal(0.0, 0.3, (true.contains(uv).sum(), 2))
+        uv = np.insert(uv, range(0, 25, 5), rng.uniform(0.0, 2047.0, (5, 2)), axis=0)
+        told = true.with_focal_length(focal * error, 0.01)
+        match = identifier.solve(some_centroids(uv, told), told, timeout=10.0)
+        assert match.solved, match.detail
+        assert np.linalg.norm(match.icrs_to_camera[2] - rotation[2]) < 60.0 * ARCSEC
+        assert match.focal_length == pytest.approx(focal, rel=1e-3)
+        assert len(match.star) > 0.8 * len(uv)
+        swapped = uv * (-1.0, 1.0) + (2047.0, 0.0)
+        match = identifier.solve(some_centroids(swapped, told), told, timeout=10.0)
+        assert match.failure is Failure.MIRRORED
+
+
 @pytest.mark.parametrize('kind', ['mirrored', 'random points', 'another sky'])
 @pytest.mark.parametrize('scene', [USUAL, COARSE], ids=str)
 def test_what_is_no_sky_is_refused(identifier: Identifier, kind: str, scene: Any) -> None:

@@ -32,6 +32,7 @@ _TURNS = 6  # batches before a mirrored sky is looked at, and so on
 _LIKELY = 0.3  # number of chance hypotheses as good from which one is doubtful
 _DOUBTFUL = 2  # doubtful hypotheses of a batch that are looked at closely
 _SKEW = 1e-3  # of the product of a rotation and its transpose from one
+_SETTLINGS, _SETTLED = 12, 1e-4  # rounds, and change of the focal length
 _SAME = 0.03  # rad between two attitudes that count as one
 _MOST = 300  # centroids
 
@@ -183,8 +184,9 @@ class Identifier:
             verifier = Verifier(view, self._sky)
             found, trials = track(verifier, expected, sigma, self.accept)
             progress.trials += trials
-            if found is not None:
-                return self._solved(view, found, progress, tracked=True)
+            settled = None if found is None else self._settled(view, found, progress)
+            if settled is not None:
+                return self._solved(*settled, progress, tracked=True)
         if not fallback and (quick or not usable):
             detail = f'no stars within {math.degrees(sigma):.2f} deg of the expected attitude'
             detail = detail if usable else 'the expected attitude is no rotation'
@@ -213,7 +215,11 @@ class Identifier:
                 if math.isinf(view.focal_sigma) and view.camera.model == 'none':
                     verifier = Verifier(view, self._sky)
                     found = verifier.straighten(found, progress.trials, self.accept)
-                return self._solved(view, found, progress)
+                settled = self._settled(view, found, progress)
+                if settled is None:
+                    detail = 'what stars match contradict the camera model'
+                    return self._failed(Failure.NO_MATCH, detail, progress)
+                return self._solved(*settled, progress)
             if isinstance(self._search(mirrored, reversed_view, progress), Solution):
                 detail = 'the stars match a mirrored sky: the image is exchanged left and right'
                 return self._failed(Failure.MIRRORED, detail, progress)
@@ -308,6 +314,30 @@ class Identifier:
                 detail = 'two attitudes explain the stars'
                 return self._failed(Failure.AMBIGUOUS, detail, progress)
         return accepted
+
+    def _settled(
+        self, view: View, found: Solution, progress: _Progress
+    ) -> tuple[View, Solution] | None:
+        """The solution by the exact camera model; None where that does not confirm it.
+
+        In the plane another focal length is another scale. With distortion that holds near the
+        axis only, so the places are taken anew by the focal length found, until it stays.
+        """
+        if view.camera.model == 'none' or view.focal_sigma == 0.0:
+            return view, found
+        for _ in range(_SETTLINGS):
+            change = found.fit.scale
+            view = view.rescaled(change)
+            tolerance = 0.01 * math.tan(view.radius)
+            again = Verifier(view, self._sky).verify(
+                Fit(found.fit.rotation), tolerance, progress.trials, self.accept
+            )
+            if again is None:
+                return None
+            found = again
+            if abs(math.log(change)) < _SETTLED:
+                return view, found
+        return None
 
     # -- results --------------------------------------------------------------------------------
 

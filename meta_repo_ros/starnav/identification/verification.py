@@ -310,7 +310,7 @@ class Verifier:
         if free:
             information = view.focal_sigma**-2
             normal[3, 3] += information
-            right[3] -= information * math.log(fit.scale)
+            right[3] -= information * (math.log(fit.scale) + view.moved)
         covariance = np.linalg.inv(normal)
         spread = float(np.mean(pairs.squared)) / 2.0
         spread = spread if spread > _UNDERSTATED else 1.0

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 import numpy as np
@@ -30,6 +30,10 @@ class View:
         focal_sigma: relative.
         camera: as given.
         searched: part of the image in which stars were looked for.
+        pixel: (n, 2) as measured.
+        spread: (n, 2, 2) covariance of ``pixel``.
+        moved: logarithm of the camera's focal length over the one first stated.
+        flipped: whether left and right are exchanged.
     """
 
     centroid: Ints
@@ -42,6 +46,10 @@ class View:
     focal_sigma: float
     camera: Camera
     searched: float
+    pixel: Array
+    spread: Array
+    moved: float = 0.0
+    flipped: bool = False
 
     def __len__(self) -> int:
         return len(self.plane)
@@ -62,34 +70,50 @@ class View:
         if count >= len(self):
             return self
         part = slice(count)
-        return View(
-            self.centroid[part], self.plane[part], self.weight[part], self.area[part],
-            self.low, self.high, self.radius, self.focal_sigma, self.camera,
-            self.searched,
-        )  # fmt: skip
+        return replace(
+            self,
+            centroid=self.centroid[part],
+            plane=self.plane[part],
+            weight=self.weight[part],
+            area=self.area[part],
+            pixel=self.pixel[part],
+            spread=self.spread[part],
+        )
 
     def rescaled(self, focal: float) -> View:
         """As if the camera had stated a focal length ``focal`` times its own."""
         if focal == 1.0:
             return self
-        high = self.high / focal
-        return View(
-            self.centroid, self.plane / focal, self.weight * focal**2, self.area / focal**2,
-            self.low / focal, high, math.atan(math.tan(self.radius) / focal),
-            self.focal_sigma, self.camera.with_focal_length(self.camera.fx * focal),
-            self.searched,
-        )  # fmt: skip
+        camera = self.camera.with_focal_length(self.camera.fx * focal)
+        moved = self.moved + math.log(focal)
+        if camera.model != 'none':
+            view = _view(self.centroid, self.pixel, self.spread, camera, self.searched)
+            view = replace(view, moved=moved)
+            return view.mirrored() if self.flipped else view
+        return replace(
+            self,
+            plane=self.plane / focal,
+            weight=self.weight * focal**2,
+            area=self.area / focal**2,
+            low=self.low / focal,
+            high=self.high / focal,
+            radius=math.atan(math.tan(self.radius) / focal),
+            camera=camera,
+            moved=moved,
+        )
 
     def mirrored(self) -> View:
         """The same image with left and right exchanged."""
         turn = np.array((-1.0, 1.0))
-        weight = self.weight * turn[:, np.newaxis] * turn
         low, high = self.low * turn, self.high * turn
-        return View(
-            self.centroid, self.plane * turn, weight, self.area,
-            np.minimum(low, high), np.maximum(low, high), self.radius, self.focal_sigma,
-            self.camera, self.searched,
-        )  # fmt: skip
+        return replace(
+            self,
+            plane=self.plane * turn,
+            weight=self.weight * turn[:, np.newaxis] * turn,
+            low=np.minimum(low, high),
+            high=np.maximum(low, high),
+            flipped=not self.flipped,
+        )
 
     @property
     def extent(self) -> float:
@@ -115,19 +139,26 @@ def prepare(centroids: Centroids, camera: Camera, model_error: float) -> View:
     kept = np.flatnonzero(good)
     flux = np.asarray(centroids.flux, dtype=float)[kept]
     kept = kept[np.argsort(-np.nan_to_num(flux, nan=-1.0), kind='stable')]
-    rays = camera.directions(position[kept])
+    searched = min(max(centroids.searched, 1e-12), 1.0)
+    return _view(kept, position[kept], covariance[kept], camera, searched)
+
+
+def _view(kept: Ints, position: Array, covariance: Array, camera: Camera, searched: float) -> View:
+    rays = camera.directions(position)
     with np.errstate(invalid='ignore', divide='ignore'):
         plane = rays[:, :2] / rays[:, 2:]
         seen = (rays[:, 2] > 0.0) & (np.abs(plane) < _WIDEST).all(axis=1)
-    kept, rays, plane = kept[seen], rays[seen], plane[seen]
+    if not seen.all():
+        kept, rays, plane = kept[seen], rays[seen], plane[seen]
+        position, covariance = position[seen], covariance[seen]
     jacobian = np.zeros((len(kept), 2, 2))
     if camera.model == 'none':
         jacobian[:, 0, 0], jacobian[:, 1, 1] = 1.0 / camera.fx, 1.0 / camera.fy
     else:
-        by_pixel = camera.jacobian(position[kept])
+        by_pixel = camera.jacobian(position)
         jacobian = by_pixel[:, :2] - plane[:, :, np.newaxis] * by_pixel[:, 2:]
         jacobian /= rays[:, 2, np.newaxis, np.newaxis]
-    c = jacobian @ covariance[kept] @ np.swapaxes(jacobian, -1, -2)
+    c = jacobian @ covariance @ np.swapaxes(jacobian, -1, -2)
     determinant = c[:, 0, 0] * c[:, 1, 1] - c[:, 0, 1] * c[:, 1, 0]
     weight = np.empty_like(c)
     weight[:, 0, 0], weight[:, 1, 1] = c[:, 1, 1], c[:, 0, 0]
@@ -135,9 +166,8 @@ def prepare(centroids: Centroids, camera: Camera, model_error: float) -> View:
     weight /= determinant[:, np.newaxis, np.newaxis]
     low, high, radius = _border(camera)
     return View(
-        kept, plane, weight, np.sqrt(determinant), low, high,
-        radius, camera.focal_sigma, camera,
-        min(max(centroids.searched, 1e-12), 1.0),
+        kept, plane, weight, np.sqrt(determinant), low, high, radius, camera.focal_sigma, camera,
+        searched, position, covariance,
     )  # fmt: skip
 
 
