@@ -7,9 +7,14 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from nav_msgs.msg import Odometry
+from rclpy.action import ActionClient
 from sensor_msgs.msg import Imu
+from std_msgs.msg import String
 
+from meta_repo_ros.action import Calibrate
 from meta_repo_ros.ros import tf
 
 if TYPE_CHECKING:
@@ -41,6 +46,46 @@ def test_a_signal_ends_it_with_safe_outputs_and_without_a_trace(
     graph.spin_until(
         lambda: sum(m.header.frame_id == 'safe' for m in received) == 2, 'two safe outputs'
     )
+
+
+def test_a_signal_ends_it_while_a_task_runs(graph: Any, container: Callable[..., Any]) -> None:
+    rows = graph.collect(DiagnosticArray, '/diagnostics')
+    program = container('node_workers:Worker', '--autostart')
+    publisher = graph.publisher(String, 'order', 'EVENT')
+    publisher.publish(String(data='a:1'))
+
+    def working() -> bool:
+        found = [row.message for m in rows for row in m.status if row.name == 'worker: tasks']
+        return 'working' in found
+
+    graph.spin_until(working, 'task begun')
+    assert program.stop() == 0
+    assert 'a task runs on' in program.output
+    assert 'Traceback' not in program.output
+    assert 'terminate called' not in program.output
+
+
+def test_who_waits_for_a_goal_is_told_when_the_process_ends(
+    graph: Any, container: Callable[..., Any]
+) -> None:
+    program = container('node_workers:Server', '--autostart')
+    client = ActionClient(graph.node, Calibrate, 'calibrate')
+    graph.spin_until(client.server_is_ready, 'action server')
+    goals: list[Any] = []
+
+    def accepted() -> bool:  # refused until the node is active
+        if not goals or (goals[-1].done() and not goals[-1].result().accepted):
+            goals.append(client.send_goal_async(Calibrate.Goal(calibration_type='full')))
+        return goals[-1].done() and goals[-1].result().accepted
+
+    graph.spin_until(accepted, 'goal accepted')
+    result = goals[-1].result().get_result_async()
+    graph.spin_for(0.2)  # the request for the result is there
+    assert program.stop() == 0
+    graph.spin_until(result.done, 'result')
+    assert result.result().status == GoalStatus.STATUS_ABORTED
+    assert result.result().result.message == 'the node was deactivated'
+    client.destroy()
 
 
 def test_a_signal_while_starting_leaves_no_trace(container: Callable[..., Any]) -> None:
