@@ -96,3 +96,21 @@ def test_folder_that_cannot_be_written_is_told(start: Callable[..., Any], tmp_pa
     assert program.wait() != 0
     assert f'cannot write to {blocked / "x"}' in program.output
     assert 'Traceback' not in program.output
+
+
+def test_a_flight_with_a_star_camera_shows_what_the_stars_are_worth(
+    start: Callable[..., Any], tmp_path: Path
+) -> None:
+    folder = tmp_path / 'night'
+    options = ('--scenario', 'star_navigation', '--duration', '18', '--output', str(folder))
+    program = start(*COMMAND, *options)
+    assert program.wait(deadline=240) == 0, program.output
+    with BagReader(folder / 'bag') as bag:
+        counts = {name: topic.count for name, topic in bag.topics.items()}
+    for topic in ('/star_camera/image', '/starnav/stars', '/attitude_update', '/position_update'):
+        assert counts[topic] > 0, counts
+    assert 'with and without attitude_update' in program.output
+    (line,) = [row for row in program.output.splitlines() if 'attitude, total' in row]
+    assert all(0.0 < float(number) < 5.0 for number in line.split()[3:5])
+    text = (folder / 'report.html').read_text(encoding='utf-8')
+    assert '<h2>With and without attitude_update</h2>' in text
