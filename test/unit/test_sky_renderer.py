@@ -15,7 +15,7 @@ from meta_repo_ros.core import rotations
 from meta_repo_ros.core.earth import icrs_to_enu
 from meta_repo_ros.core.parameters import ParameterError, from_mapping
 from meta_repo_ros.simulation.faults import Fault
-from meta_repo_ros.simulation.sky import disturbances
+from meta_repo_ros.simulation.sky import disturbances, optics
 from meta_repo_ros.simulation.sky.disturbances import Disturbance
 from meta_repo_ros.simulation.sky.exposure import Exposure
 from meta_repo_ros.simulation.sky.renderer import SkyRenderer
@@ -169,6 +169,22 @@ def test_long_trails_are_even() -> None:
     middle = np.median(inner)
     assert (np.abs(inner / middle - 1.0) < 0.05).mean() > 0.8
     assert middle == pytest.approx(truth.electrons[index] / length, rel=0.03)
+
+
+def test_tumbling_draws_no_more_than_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    largest = []
+    add = optics._add
+
+    def watched(image: np.ndarray, u: int, v: int, patch: np.ndarray) -> None:
+        largest.append(patch.shape[0])
+        add(image, u, v, patch)
+
+    monkeypatch.setattr(optics, '_add', watched)
+    # half a turn a second about two axes: every planet and star passes the plane of the camera
+    seen = exposure((3.0, 2.0, 0.5), duration=1.0)
+    light = SkyRenderer(parameters()).light(seen)
+    assert np.isfinite(light).all()
+    assert max(largest) <= 640 + 3 * 100
 
 
 def test_rows_of_a_rolling_shutter_see_the_camera_turn() -> None:

@@ -17,6 +17,7 @@ Image = NDArray[np.float32]
 
 _FWHM = 2.0 * math.sqrt(2.0 * math.log(2.0))
 _PIECE = 40.0  # pixels of a trail in one patch
+_FAR = 100.0  # pixels outside of the image from which nothing reaches in
 _BUDGET = 4_000_000  # elements of the arrays of one batch
 # three points of Gauss-Legendre on a pixel
 _NODES = np.array((-0.5, 0.0, 0.5)) * math.sqrt(0.6)
@@ -57,17 +58,21 @@ def add_points(image: Image, tracks: Array, light: Array, sigma: Array, optics: 
         sigma: (n,) width of the profile, pixels.
         optics: its profile and defocus.
     """
+    size = np.array(image.shape[::-1])
+    # what is far outside is nowhere seen, but would make large patches
+    tracks = np.clip(tracks, -_FAR, size + _FAR)
+    near = ((tracks.max(axis=1) > 1.0 - _FAR) & (tracks.min(axis=1) < size + _FAR - 1.0)).all(
+        axis=1
+    )
+    tracks, light, sigma = tracks[near], light[near], sigma[near]
     if not len(tracks):
         return
     pieces = math.ceil(float(np.ptp(tracks, axis=1).max()) / _PIECE)
     if 1 < pieces < tracks.shape[1]:
         # the cost of a patch grows with its area: a long trail in short ones
         parts = np.array_split(np.arange(tracks.shape[1]), pieces)
-        size = np.array(image.shape[::-1]) + _PIECE
         for part in parts:
-            piece = tracks[:, part]
-            near = ((piece.max(axis=1) > -_PIECE) & (piece.min(axis=1) < size)).all(axis=1)
-            add_points(image, piece[near], light[near][:, part], sigma[near], optics)
+            add_points(image, tracks[:, part], light[:, part], sigma, optics)
         return
     total = light.sum(axis=1)
     if optics.defocus > 0.0:
