@@ -151,6 +151,18 @@ def test_a_gradient_moonlight_and_clouds_are_no_stars(
     assert found(result.position, Centroids(stars, *np.zeros((4, 0)), 0, 0)).all()
 
 
+@pytest.mark.parametrize('shape', [(24, 24), (25, 1001), (1001, 27)])
+def test_small_and_narrow_images_are_searched_to_their_ends(
+    stars_detector: DeepLearningDetector, shape: tuple[int, int]
+) -> None:
+    rng = np.random.default_rng(12)
+    ends = np.array([[10.3, 11.6], [shape[1] - 9.4, shape[0] - 10.7]])
+    stars = ends[: 1 if min(shape) == max(shape) else 2]
+    result = stars_detector.detect(as_image(sky(rng, shape, stars, 30.0)))
+    assert found(stars, result).all()
+    assert len(result) == len(stars)
+
+
 def test_the_same_image_gives_the_same_result(stars_detector: DeepLearningDetector) -> None:
     rng = np.random.default_rng(7)
     image = as_image(sky(rng, (700, 900), lattice(rng, (700, 900)), 8.0))
