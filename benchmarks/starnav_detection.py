@@ -233,12 +233,32 @@ class Tally:
     false: int = 0
     kinds: dict[str, list[int]] = dataclasses.field(default_factory=dict)
 
-    def add(self, kind: str, truth: Array, before: Array, after: Array, on: Array) -> None:
-        """Count one image; ``on`` (n,) is the distance of centroids from the nearest streak."""
+    def add(
+        self,
+        kind: str,
+        truth: Array,
+        before: Array,
+        after: Array,
+        on: Array,
+        *,
+        fainter: Array | None = None,
+    ) -> None:
+        """Count one image.
+
+        Args:
+            kind: of disturbance.
+            truth: (n, 2) stars that must not be lost.
+            before: (n, 2) centroids in the clean image.
+            after: (n, 2) centroids in the disturbed one.
+            on: (n,) distances of ``after`` from the nearest streak, less its reach.
+            fainter: (n, 2) stars that may be lost and are not false.
+        """
         star, good = match(before, truth)
         had = set(star[good].tolist())
         star, good = match(after, truth)
         lost = len(had - set(star[good].tolist()))
+        if fainter is not None:
+            good |= match(after, fainter)[1]
         streak = int((~good & (on < 0.0)).sum())
         other = int((~good).sum()) - streak
         self.images += 1
@@ -327,12 +347,13 @@ def rendered_disturbances(method: str, *, images: int) -> Tally:
         for k in range(images // len(kinds)):
             seen = _exposure(stamp, k, near_moon=bool(base['sky.moon']))
             stars = full.truth(seen)
-            truth = stars.position[stars.magnitude <= LIMIT]
+            bright = stars.magnitude <= LIMIT
+            truth, fainter = stars.position[bright], stars.position[~bright]
             before, after = (search.detect(r.render(seen)).position for r in (bare, full))
             lines = _lines(full, seen)
             width = full.parameters.optics.psf_sigma
             on = from_streaks(after, lines, 3.0 * width + 1.0)
-            tally.add(kind, truth, before, after, on)
+            tally.add(kind, truth, before, after, on, fainter=fainter)
     return tally
 
 

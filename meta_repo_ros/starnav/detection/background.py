@@ -31,13 +31,15 @@ class Background:
 
     Attributes:
         level: (ny, nx) counts at the centres of the tiles.
-        noise: (ny, nx) standard deviation of a pixel, counts.
+        noise: (ny, nx) standard deviation of a pixel, counts, with what structure the tile has.
+        fine: (ny, nx) the same from differences of neighbouring pixels, without structure.
         tile: height and width of a tile, pixels.
         shape: height and width of the image.
     """
 
     level: Float32
     noise: Float32
+    fine: Float32
     tile: tuple[int, int]
     shape: tuple[int, int]
 
@@ -53,6 +55,13 @@ class Background:
 
     def at(self, u: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[Float32, Float32]:
         """Level and noise at positions (n,), bilinear between the centres of the tiles."""
+        level, noise, _ = self.all_at(u, v)
+        return level, noise
+
+    def all_at(
+        self, u: NDArray[np.float64], v: NDArray[np.float64]
+    ) -> tuple[Float32, Float32, Float32]:
+        """Level, noise and noise without structure at positions (n,)."""
         i0, i1, fv = self._between(v, 0)
         j0, j1, fu = self._between(u, 1)
 
@@ -61,7 +70,7 @@ class Background:
             bottom = grid[i1, j0] * (1 - fu) + grid[i1, j1] * fu
             return (top * (1 - fv) + bottom * fv).astype(np.float32)
 
-        return blend(self.level), blend(self.noise)
+        return blend(self.level), blend(self.noise), blend(self.fine)
 
     def wide(self, grid: Float32) -> Float32:
         """A grid of tiles spread to the full width of the image, (ny, width)."""
@@ -101,7 +110,8 @@ def estimate(image: Image, tile: int = 64) -> Background:
     th, tw = shape[0] // ny, shape[1] // nx
     step = max(1, min(th, tw) // SAMPLES_PER_SIDE)
     start = (step - 1) // 2
-    cut = image[: ny * th, : nx * tw].reshape(ny, th, nx, tw)[:, start::step, :, start::step]
+    blocks = image[: ny * th, : nx * tw].reshape(ny, th, nx, tw)
+    cut = blocks[:, start::step, :, start::step]
     ky, kx = cut.shape[1], cut.shape[3]
     sample = np.ascontiguousarray(cut.swapaxes(1, 2)).reshape(ny, nx, ky * kx)
     middle = sample.shape[2] // 2
@@ -123,4 +133,22 @@ def estimate(image: Image, tile: int = 64) -> Background:
     # the surface at the centre of a tile is the smoothed level there
     level = smooth + centre[:, :, 0] + mean
     noise = np.maximum(noise, QUANTISATION)
-    return Background(level.astype(np.float32), noise.astype(np.float32), (th, tw), shape)
+    next_pixel = blocks[:, start::step, :, start + 1 :: step][..., : kx - 1]
+    difference = cut[..., : next_pixel.shape[3]].astype(np.float32) - next_pixel
+    fine = _deviation(difference.swapaxes(1, 2).reshape(ny, nx, -1)) / np.float32(np.sqrt(2.0))
+    fine = np.clip(fine, QUANTISATION, noise)
+    return Background(
+        level.astype(np.float32), noise.astype(np.float32), fine.astype(np.float32), (th, tw), shape
+    )
+
+
+def _deviation(values: Float32) -> Float32:
+    """Standard deviation along the last axis, without what is far out."""
+    size = np.abs(values)
+    middle = values.shape[2] // 2
+    spread = np.partition(size, middle, axis=2)[:, :, middle, None]
+    inside = size <= np.maximum(1.4826 * spread, 1.0) * CLIP
+    values = values * inside
+    count = np.maximum(inside.sum(axis=2), 1)
+    result: Float32 = np.sqrt(np.einsum('ijk,ijk->ij', values, values) / count) * _CLIPPED_STD
+    return result

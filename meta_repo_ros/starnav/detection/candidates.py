@@ -7,16 +7,20 @@ for the set bytes; nothing of the size of the image is made.
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from meta_repo_ros.starnav.detection.background import Background, Float32
 from meta_repo_ros.starnav.detection.blobs import Blobs, measure
 from meta_repo_ros.starnav.image import Image
-from meta_repo_ros.starnav.types import Ints
+from meta_repo_ros.starnav.types import Array, Ints
 
 ROWS = 8  # rows of the image that share a row of thresholds
 STRIP = 64  # rows compared at once
+ROUGH = 1.4  # a tile so much noisier than its neighbouring pixels differ has structure
+ROUGH_SHARE = 0.5  # of the tiles
+MOST_TILES = 400
 
 
 def above(image: Image, background: Background, noise: Float32, sigma: float, most: int) -> Ints:
@@ -64,9 +68,71 @@ def blobs_of(
     image: Image, index: Ints, background: Background, sigma: float, saturation: float
 ) -> Blobs:
     """Connected blobs of the pixels found."""
-    value: NDArray[np.integer] = image.reshape(-1)[index]
+    level, noise = levels(image, index, background)
+    return blobs_from(image, index, (level, noise), sigma, saturation)
+
+
+def levels(image: Image, index: Ints, background: Background) -> tuple[Array, Array]:
+    """Background level and noise at pixels (n,)."""
     v, u = np.divmod(index, image.shape[1])
     level, noise = background.at(u.astype(float), v.astype(float))
+    return level.astype(float), noise.astype(float)
+
+
+def blobs_from(
+    image: Image, index: Ints, surroundings: tuple[Array, Array], sigma: float, saturation: float
+) -> Blobs:
+    """Connected blobs of pixels whose background level and noise are known."""
+    value: NDArray[np.integer] = image.reshape(-1)[index]
+    level, noise = surroundings
     return measure(
         index, image.shape[1], value, level=level, threshold=sigma * noise, saturation=saturation
     )
+
+
+def in_rough_tiles(
+    image: Image, background: Background, sigma: float, star: float
+) -> tuple[Ints, Array, Array]:
+    """Pixels above their own surroundings, in tiles where glow or clouds hide them.
+
+    In such tiles the noise is that of neighbouring pixels, and the background the mean of a ring
+    about each pixel. Images that are rough all over have none of that: nothing is smooth there.
+
+    Args:
+        image: uint8 or uint16.
+        background: of it.
+        sigma: threshold, standard deviations.
+        star: standard deviation of a star image, pixels.
+
+    Returns:
+        Sorted linear indices (n,), and background level and noise there, counts.
+    """
+    rough = background.noise > ROUGH * background.fine
+    tiles = np.argwhere(rough)
+    none = np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
+    if not len(tiles) or len(tiles) > min(MOST_TILES, ROUGH_SHARE * rough.size):
+        return none
+    inner = round(2.5 * star) + 1
+    outer = inner + 4
+    areas = [(2 * half + 1) ** 2 for half in (inner, outer)]
+    th, tw = background.tile
+    height, width = image.shape
+    parts = []
+    for i, j in tiles.tolist():
+        top, left = i * th, j * tw
+        bottom = height if i == rough.shape[0] - 1 else top + th
+        right = width if j == rough.shape[1] - 1 else left + tw
+        above_it, before = max(top - outer, 0), max(left - outer, 0)
+        piece = image[above_it : bottom + outer, before : right + outer].astype(np.float32)
+        sums = [cv2.boxFilter(piece, -1, (2 * h + 1, 2 * h + 1), normalize=False)
+                for h in (inner, outer)]  # fmt: skip
+        ring = (sums[1] - sums[0]) / np.float32(areas[1] - areas[0])
+        own = np.s_[top - above_it : bottom - above_it, left - before : right - before]
+        around = ring[own]
+        excess = piece[own] - around
+        deviation = max(float(background.fine[i, j]), 1.4826 * float(np.median(np.abs(excess))))
+        v, u = np.nonzero(excess > sigma * deviation)
+        parts.append(((v + top) * width + u + left, around[v, u], np.full(len(v), deviation)))
+    index, level, noise = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.argsort(index)
+    return index[order], level[order].astype(float), noise[order]

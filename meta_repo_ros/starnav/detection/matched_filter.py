@@ -7,11 +7,13 @@ image.
 
 from __future__ import annotations
 
+import dataclasses
+
 import cv2
 import numpy as np
 
 from meta_repo_ros.starnav.detection import candidates
-from meta_repo_ros.starnav.detection.background import Background, Float32
+from meta_repo_ros.starnav.detection.background import Float32
 from meta_repo_ros.starnav.detection.measure import least_snr, stars
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
 from meta_repo_ros.starnav.detection.survey import Survey, survey
@@ -50,8 +52,8 @@ def peaks(look: Survey, least: float) -> Array:
     image, background = look.image, look.background
     if image.dtype == np.uint8:
         image = cv2.multiply(image, SCALE, dtype=cv2.CV_16U)
-        background = Background(
-            background.level * SCALE, background.noise * SCALE, background.tile, background.shape
+        background = dataclasses.replace(
+            background, level=background.level * SCALE, noise=background.noise * SCALE
         )
     side = 2 * round(2.5 * look.sigma) + 1
     filtered = cv2.GaussianBlur(image, (side, side), look.sigma)

@@ -15,6 +15,7 @@ import numpy as np
 
 from meta_repo_ros.starnav.detection import artefacts
 from meta_repo_ros.starnav.detection.background import Background
+from meta_repo_ros.starnav.detection.candidates import ROUGH
 from meta_repo_ros.starnav.detection.centroid import (
     LEAST_WEIGHT,
     Cutouts,
@@ -28,7 +29,7 @@ from meta_repo_ros.starnav.detection.survey import Survey
 from meta_repo_ros.starnav.image import Image
 from meta_repo_ros.starnav.types import Array, Bools, Centroids, Ints
 
-ROUGH_TILE = 1.4  # a rim that much noisier than its tile has structure of its own
+ROUGH_TILE = 1.25  # a rim that much noisier than its tile has structure of its own
 EDGE = 1.5  # star images nearer to the edge than so many sigma are cut
 MOST_LONG = 30  # candidates looked at from far away, for the time it takes
 FEW = 4  # stars that an identification needs
@@ -152,8 +153,8 @@ class _Rough:
 
 def _fit(look: Survey, rough: _Rough) -> tuple[Cutouts, Measured]:
     """Centroids of all candidates; saturated ones by a weight as wide as their bright part."""
-    tile_noise = look.background.at(rough.position[:, 0], rough.position[:, 1])[1].astype(float)
-    tile_noise *= look.roughness
+    _, noise, fine = look.background.all_at(rough.position[:, 0], rough.position[:, 1])
+    tile_noise = look.roughness * np.minimum(noise, ROUGH * fine).astype(float)
     cutouts = cut(look.image, rough.position, look.sigma, tile_noise, rough=ROUGH_TILE)
     whole = artefacts.mended(cutouts.pixels, cutouts.noise, look.sigma)
     cutouts = dataclasses.replace(cutouts, pixels=whole)

@@ -100,12 +100,22 @@ def survey(image: Image, parameters: DetectionParameters) -> Survey:
             image, background, saturation, width, photon,
             blobs.position, blobs.area, blobs.saturated,
         )  # fmt: skip
+    around = candidates.levels(image, index, background)
+    more = candidates.in_rough_tiles(image, background, sigma, width)
+    new = np.flatnonzero(~np.isin(more[0], index)) if len(more[0]) else more[0]
+    if len(new):
+        joined = np.concatenate([index, more[0][new]])
+        order = np.argsort(joined, kind='stable')
+        level, noise = (
+            np.concatenate([old, other[new]])[order]
+            for old, other in zip(around, more[1:], strict=True)
+        )
+        index, around = joined[order], (level, noise)
     # Hot pixels that touch a star are taken out of its blob.
-    v, u = np.divmod(index, image.shape[1])
-    level, noise = (np.asarray(grid, float) for grid in background.at(u * 1.0, v * 1.0))
-    lone = artefacts.lone_pixels(image, index, level, noise, width)
-    if lone.any():
-        blobs = candidates.blobs_of(image, index[~lone], background, sigma, saturation)
+    lone = artefacts.lone_pixels(image, index, *around, width)
+    if len(new) or lone.any():
+        kept = (around[0][~lone], around[1][~lone])
+        blobs = candidates.blobs_from(image, index[~lone], kept, sigma, saturation)
     rough = roughness(image, background, width)
     sorted_out = artefacts.sort_blobs(image, background, blobs, width, parameters)
     rejected = dict(sorted_out.rejected)
