@@ -53,14 +53,14 @@ def add_points(image: Image, tracks: Array, light: Array, sigma: Array, optics: 
 
     Args:
         image: (h, w) electrons, changed in place.
-        tracks: (n, k, 2) pixels passed by each point.
+        tracks: (n, k, 2) pixels passed by each point; NaN where it was not seen.
         light: (n, k) electrons left at each.
         sigma: (n,) width of the profile, pixels.
         optics: its profile and defocus.
     """
     size = np.array(image.shape[::-1])
-    # what is far outside is nowhere seen, but would make large patches
-    tracks = np.clip(tracks, -_FAR, size + _FAR)
+    # what is far outside or behind is nowhere seen, but would make large patches
+    tracks = np.clip(np.nan_to_num(tracks, nan=-_FAR), -_FAR, size + _FAR)
     near = ((tracks.max(axis=1) > 1.0 - _FAR) & (tracks.min(axis=1) < size + _FAR - 1.0)).all(
         axis=1
     )

@@ -155,7 +155,7 @@ class SkyRenderer:
         """The stars within the image, above the ground."""
         scene = self._scene(exposure, disturbance)
         stars, _, tracks = self._stars(scene)
-        middle = tracks.mean(axis=1)
+        middle = _middle(tracks)
         inside = self.camera.contains(middle) & (stars.electrons > 0.0)
         return TrueStars(
             stars.star[inside], stars.hip[inside], stars.magnitude[inside], middle[inside],
@@ -241,11 +241,10 @@ class SkyRenderer:
         directions = apparent(self.catalogue, near, scene.observer)
         width = scene.optics.psf_sigma
         tracks = view.tracks(directions, width)
-        middle = tracks.mean(axis=1)
-        half = 0.5 * np.ptp(tracks, axis=1)
-        low, high = middle - half - _WIDEST, middle + half + _WIDEST
-        kept = np.isfinite(middle).all(axis=1) & (high > 0.0).all(axis=1)
-        kept &= (low < (camera.width, camera.height)).all(axis=1)
+        middle = _middle(tracks)
+        # a comparison with NaN is false: points that were not seen do not count
+        inside = (tracks > -_WIDEST) & (tracks < np.array((camera.width, camera.height)) + _WIDEST)
+        kept = np.all(np.any(inside, axis=1), axis=1)
         near, directions, tracks, middle = near[kept], directions[kept], tracks[kept], middle[kept]
         magnitude = self.catalogue.hp[near]
         rate = self.electrons_per_second(0.0) * exposure.duration
@@ -266,14 +265,14 @@ class SkyRenderer:
             return
         directions = np.array([body.direction for body in wanted])
         tracks = view.tracks(directions, scene.optics.psf_sigma)
-        middle = tracks.mean(axis=1)
+        middle = _middle(tracks)
         rate = self.electrons_per_second(0.0) * view.exposure.duration
         through = self._through(scene, directions)
         for index, body in enumerate(wanted):
             electrons = rate * 10.0 ** (-0.4 * body.magnitude) * float(through[index])
             if body.name == 'Moon':
                 add_disc(image, self.camera, body, view.at_stamp(), electrons)
-            elif np.isfinite(tracks[index]).all():
+            elif np.isfinite(middle[index]).all():
                 at = middle[index : index + 1]
                 track = tracks[index : index + 1]
                 width = width_at(scene.optics, self.camera, at)
@@ -302,6 +301,14 @@ class SkyRenderer:
         if day != self._day or not len(self._catalogue_directions):
             self._day, self._catalogue_directions = day, self.catalogue.directions(stamp)
         return self._catalogue_directions
+
+
+def _middle(tracks: Array) -> Array:
+    """Mean (n, 2) of the points of ``tracks`` (n, k, 2) that were seen; NaN without any."""
+    seen = np.isfinite(tracks)
+    count = seen.sum(axis=1)
+    total = np.where(seen, tracks, 0.0).sum(axis=1)
+    return np.where(count > 0, total / np.maximum(count, 1), math.nan)
 
 
 def _even(electrons: Array, tracks: Array) -> Array:
