@@ -224,10 +224,12 @@ def test_smeared_stars_are_no_streaks(skies: ModuleType) -> None:
     assert len(set(star[distance < 0.5])) >= 19
 
 
-def test_saturated_stars_are_kept_with_less_trust(skies: ModuleType) -> None:
+@pytest.mark.parametrize('top', [65535, 50000, 4095])
+def test_saturated_stars_are_kept_with_less_trust(skies: ModuleType, top: int) -> None:
     field = skies.star_field(np.random.default_rng(2), (500, 500), 20, (30.0, 200.0))
-    skies.stamp(field.light, field.position[:2], np.array([3e5, 3e6]), field.sigma)
-    found = detector('threshold').detect(field.exposed(1))
+    field.light[:] *= np.float32(min(top / 40000.0, 1.0))
+    skies.stamp(field.light, field.position[:2], np.array([4.0, 40.0]) * top, field.sigma)
+    found = detector('threshold').detect(np.minimum(field.exposed(1), np.uint16(top)))
     star, distance = matched(found, field.position)
     assert set(star[:2]) == {0, 1}
     assert found.saturated[:2].all()

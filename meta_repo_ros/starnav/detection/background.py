@@ -133,8 +133,8 @@ def estimate(image: Image, tile: int = 64) -> Background:
     # the surface at the centre of a tile is the smoothed level there
     level = smooth + centre[:, :, 0] + mean
     noise = np.maximum(noise, QUANTISATION)
-    next_pixel = blocks[:, start::step, :, start + 1 :: step][..., : kx - 1]
-    difference = cut[..., : next_pixel.shape[3]].astype(np.float32) - next_pixel
+    next_pixel = blocks[:, start :: 2 * step, :, start + 1 :: step][..., : kx - 1]
+    difference = cut[:, ::2, :, : next_pixel.shape[3]].astype(np.float32) - next_pixel
     fine = _deviation(difference.swapaxes(1, 2).reshape(ny, nx, -1)) / np.float32(np.sqrt(2.0))
     fine = np.clip(fine, QUANTISATION, noise)
     return Background(

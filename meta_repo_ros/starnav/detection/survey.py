@@ -7,11 +7,14 @@ All three methods begin with :func:`survey`, add their own candidates and end wi
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from meta_repo_ros.starnav.detection import artefacts, candidates
 from meta_repo_ros.starnav.detection.background import Background, estimate
@@ -33,6 +36,7 @@ STARS_FOR_WIDTH = 40
 MOST_BRIGHT = 0.05  # share of bright pixels; more are no stars
 ROUGH_SIDE = 20  # places a side
 ROUGH_ALLOWED = 1.1  # by chance
+SEVERAL = 4  # pixels of exactly the largest count are saturated
 MOST_SATURATED = 0.1  # share of saturated pixels
 
 
@@ -93,6 +97,9 @@ def survey(image: Image, parameters: DetectionParameters) -> Survey:
         bright = background.median_level > artefacts.DAYLIGHT * saturation
         problem = 'daylight' if bright else 'too many bright pixels'
         return Survey(image, background, saturation, photon=photon, problem=problem)
+    if not parameters.saturation:
+        saturation = _flat_top(image.reshape(-1)[index], saturation)
+        first = dataclasses.replace(first, saturation=saturation)
     blobs = candidates.blobs_of(image, index, background, sigma, saturation)
     width = star_width(first, blobs, parameters)
     if not parameters.reject_artefacts:
@@ -196,6 +203,18 @@ def blob_sigma(blobs: Blobs) -> float:
     chosen = good[:STARS_FOR_WIDTH]
     squared = blobs.area[chosen] / (2.0 * math.pi * np.log(ratio[chosen]))
     return float(np.sqrt(np.median(squared)))
+
+
+def _flat_top(values: NDArray[Any], scale: float) -> float:
+    """Where the camera saturates: at the largest count, if several pixels have exactly that one.
+
+    Colour photos made gray, and cameras that saturate below the end of their scale.
+    """
+    if not len(values):
+        return scale
+    top = float(values.max())
+    several = np.count_nonzero(values == top) >= SEVERAL
+    return top if several and top >= 0.5 * scale else scale
 
 
 def _level_problem(image: Image, background: Background, saturation: float) -> str:
