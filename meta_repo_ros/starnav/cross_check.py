@@ -28,8 +28,8 @@ from meta_repo_ros.starnav.celestial_types import Array, Fix, Source, radii
 
 _PAIRED = 2.0  # s, a GNSS fix so near to a celestial one is compared with it
 _KNOWN_OFFSETS = {18: 'GPS time instead of UTC', 37: 'TAI instead of UTC'}  # s
-_MINUTE = 60.0
-_TELLING = 10.0  # s: with less certainty every difference is near to some minute
+_STEPS = ((10.0, 60.0), (150.0, 1800.0))
+# s: a sigma up to the first tells multiples of the second apart: minutes, half hours (time zones)
 
 
 @dataclass(frozen=True)
@@ -201,9 +201,14 @@ def _time_error(east: float, north: float, covariance: Array, across: float) -> 
     """
     turned = east / across / EARTH_RATE  # sidereal rate: the stars, not the Sun
     sigma = math.sqrt(float(covariance[0, 0])) / across / EARTH_RATE
-    if abs(north) > 3.0 * math.sqrt(float(covariance[1, 1])) or sigma > _TELLING:
+    if abs(north) > 3.0 * math.sqrt(float(covariance[1, 1])):
         return math.nan
-    whole = [_MINUTE * round(turned / _MINUTE), *_KNOWN_OFFSETS, *(-k for k in _KNOWN_OFFSETS)]
+    step = next((step for limit, step in _STEPS if sigma <= limit), None)
+    if step is None:
+        return math.nan
+    whole = [step * round(turned / step)]
+    if step == _STEPS[0][1]:
+        whole += [*_KNOWN_OFFSETS, *(-k for k in _KNOWN_OFFSETS)]
     for seconds in whole:
         # refraction, precession and the like change a little with so wrong a time
         tolerance = 3.0 * sigma + 1e-4 * abs(seconds)

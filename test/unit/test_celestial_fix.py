@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -19,6 +20,7 @@ from meta_repo_ros.core.rotations import rotate as turned
 from meta_repo_ros.msg import PositionUpdate
 from meta_repo_ros.starnav.celestial_fix import CelestialFix, CelestialParameters, Fix, Source
 from meta_repo_ros.starnav.celestial_types import ARCSEC, radii
+from meta_repo_ros.starnav.cross_check import CrossCheck, CrossCheckParameters, Finding
 
 SECOND = 1_000_000_000
 START = 1_790_000_000 * SECOND
@@ -137,6 +139,19 @@ def test_a_second_of_time_is_fifteen_arcseconds_of_longitude() -> None:
     west = (right.longitude - late.longitude) * 3600.0
     assert west == pytest.approx(15.041, abs=0.002)
     assert late.latitude == pytest.approx(right.latitude, abs=1e-6)
+
+
+def test_a_clock_off_by_an_hour_is_noticed_where_there_is_gnss() -> None:
+    fix = stand(PLACES[0], shift=3600 * SECOND, noise=3e-4, accel_noise=3e-4)
+    found = fix.solution(START)
+    assert found is not None
+    check = CrossCheck(CrossCheckParameters())
+    for seconds in range(12):
+        stamp = found.stamp + seconds * SECOND
+        check.add_gnss(stamp, *PLACES[0], 600.0, np.eye(3))
+        check.add_fix(dataclasses.replace(found, stamp=stamp))
+    assert check.verdict.finding is Finding.TIME
+    assert check.verdict.text == 'time or longitude wrong by 1 h (clock ahead)'
 
 
 def test_a_known_deflection_is_taken_out() -> None:

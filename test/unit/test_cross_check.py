@@ -104,6 +104,15 @@ def test_a_wrong_clock_is_told_from_a_spoofer(seconds: float, words: str) -> Non
     assert check.verdict.finding is Finding.SPOOFING
 
 
+def test_in_flight_only_half_hours_can_be_told() -> None:
+    _, normal = radii(PLACE[0], 0.0)
+    for seconds, finding in ((3600.0, Finding.TIME), (2700.0, Finding.SPOOFING)):
+        west = -7.292115e-5 * seconds * normal * math.cos(math.radians(PLACE[0]))
+        check = make()
+        feed(check, 30, star=(west + 15e3, 10e3), sigma=20e3)
+        assert check.verdict.finding is finding
+
+
 def test_a_fix_that_holds_gnss_does_not_judge_it() -> None:
     check = make()
     feed(check, 30, star=(9000.0, 0.0), mask=STARS | Source.GNSS)
