@@ -108,6 +108,8 @@ class CameraBook:
             if not was_known and camera is not None:
                 stated, source = self.current(camera.width, camera.height)
             self._failures = 0
+            if stated is not None and camera is not None and not _differ(stated, camera):
+                return
             if not was_known and camera is not None and len(match.star) >= _LEARN_STARS:
                 sigma = camera.focal_sigma if math.isfinite(camera.focal_sigma) else 0.01
                 self.learned = dataclasses.replace(
@@ -124,6 +126,12 @@ class CameraBook:
         self._failures += 1
         if self._failures >= _FORGET_AFTER:
             self.learned, self.contradicted = None, ''
+
+
+def _differ(stated: Camera, found: Camera) -> bool:
+    """Whether the stars tell another focal length, beyond both errors and a part in a hundred."""
+    sigma = math.hypot(stated.focal_sigma, min(found.focal_sigma, 0.01))
+    return abs(found.fx / stated.fx - 1.0) > max(5.0 * sigma, 0.01)
 
 
 def _content(info: Any) -> tuple[Any, ...]:

@@ -134,8 +134,16 @@ class CameraParameters:
         unit='s', minimum=-1.0, maximum=1.0,
     )  # fmt: skip
     exposure: float = parameter(
-        0.2, 'Exposure, for the mean attitude within it.', unit='s', minimum=0.0, maximum=60.0
+        0.2,
+        'Exposure, for mean attitude and smear; 0 for a camera that stands still.',
+        unit='s',
+        minimum=0.0,
+        maximum=60.0,
     )
+    smear_error: float = parameter(
+        0.1, 'Error of a centroid along the smear of a turning camera, share of its length.',
+        minimum=0.0, maximum=1.0,
+    )  # fmt: skip
     camera_to_body: tuple[float, ...] = parameter(
         (0.0, 0.0, math.sqrt(0.5), math.sqrt(0.5)),
         'Quaternion x y z w that rotates optical axes into body axes. Default: the camera looks '

@@ -27,6 +27,7 @@ from meta_repo_ros.starnav.types import Array, Centroids, Failure, Ints, Match
 
 _BLIND_FOV = 20.0  # deg, a name for a camera of which nothing is known
 _EDGE = 4.0  # pixels: predicted stars this near to the edge are not looked for
+_SHARP = 3.0  # pixels: a shorter smear does not move centroids
 _ENOUGH = 5  # stars that a windowed search must find, else the whole image is searched
 
 
@@ -75,7 +76,9 @@ class Job:
         observer: place, velocity and air of the camera.
         hint: (3, 3) predicted ICRS to camera, None for none.
         hint_sigma: its standard deviation, rad, the worst axis.
-        rate: of the camera, rad/s, camera axes, for a rolling shutter; None where unknown.
+        rate: of the camera, rad/s, camera axes, for smear and rolling shutter; None where unknown.
+        exposure: s.
+        smear_error: standard deviation of a centroid along its smear, share of the length.
         windows: whether to search around predicted stars alone.
         max_windows: how many.
         timeout: of identification, s.
@@ -91,6 +94,8 @@ class Job:
     hint: Array | None = None
     hint_sigma: float = math.inf
     rate: Array | None = None
+    exposure: float = 0.0
+    smear_error: float = 0.0
     windows: bool = False
     max_windows: int = 60
     timeout: float = 1.0
@@ -207,7 +212,7 @@ def _solve(
             match = Match(Failure.BAD_IMAGE, centroids.problem)
         else:
             match = sky.identifier.solve(
-                _at_middle(centroids, model, job.rate),
+                _moving(job, centroids, model),
                 model,
                 hint=None if camera is None else job.hint,
                 hint_sigma=job.hint_sigma,
@@ -254,6 +259,32 @@ def _at_middle(centroids: Centroids, camera: Camera, rate: Array | None) -> Cent
     return dataclasses.replace(centroids, position=np.where(good[:, None], moved, place))
 
 
+def _moving(job: Job, centroids: Centroids, camera: Camera) -> Centroids:
+    """Centroids of a turning camera: at the middle row's time, and less certain along the smear."""
+    centroids = _at_middle(centroids, camera, job.rate)
+    if job.rate is None or not job.exposure * job.smear_error or not len(centroids):
+        return centroids
+    seen = camera.directions(centroids.position)
+    ahead = camera.project(seen - job.exposure * np.cross(job.rate, seen))
+    smear = np.nan_to_num(ahead - centroids.position)
+    length = np.linalg.norm(smear, axis=1)
+    sigma = job.smear_error * np.maximum(length - _SHARP, 0.0) / np.maximum(length, 1e-9)
+    error = sigma[:, None] * smear
+    covariance = centroids.covariance + error[:, :, None] * error[:, None, :]
+    return dataclasses.replace(centroids, covariance=covariance)
+
+
+def _smear_covariance(job: Job, camera: Camera) -> Array:
+    """What an uneven smear does to all stars alike: a rotation about the axis of the motion."""
+    if job.rate is None or not job.exposure:
+        return np.zeros((3, 3))
+    turned = job.exposure * job.rate
+    # about the optical axis, stars at the typical distance from it
+    length = camera.fx * float(np.linalg.norm(turned * (1.0, 1.0, 0.25 * camera.width / camera.fx)))
+    error = job.smear_error * max(1.0 - _SHARP / max(length, 1e-9), 0.0) * turned
+    return np.asarray(np.outer(error, error))
+
+
 def _exact(
     job: Job, sky: Sky, centroids: Centroids, match: Match, camera: Camera | None
 ) -> tuple[Match, Camera | None, Array]:
@@ -266,9 +297,10 @@ def _exact(
             centroids.width, centroids.height, _BLIND_FOV, focal_sigma=math.inf
         )
         model = blind.with_focal_length(match.focal_length)
-    place = _at_middle(centroids, model, job.rate).position[match.centroid]
+    moving = _moving(job, centroids, model)
+    place = moving.position[match.centroid]
     seen = model.directions(place)
-    covariance = model.direction_covariance(place, centroids.covariance[match.centroid])
+    covariance = model.direction_covariance(place, moving.covariance[match.centroid])
     stars = apparent(sky.catalogue, match.star, job.observer)
     try:
         fit = least_squares.solve(
@@ -288,7 +320,7 @@ def _exact(
     refined = dataclasses.replace(
         match,
         icrs_to_camera=fit.rotation,
-        covariance=fit.covariance * spread,
+        covariance=fit.covariance * spread + _smear_covariance(job, model),
         centroid=_kept(match.centroid, used),
         star=_kept(match.star, used),
         hip=_kept(match.hip, used),

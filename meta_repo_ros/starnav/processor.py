@@ -260,6 +260,8 @@ class StarNav(Processor):
             hint=hint,
             hint_sigma=sigma,
             rate=None if rate is None else self._mount.T @ np.array(rate),
+            exposure=p.camera.exposure,
+            smear_error=p.camera.smear_error,
             windows=windows,
             max_windows=p.identification.max_windows,
             timeout=p.identification.timeout,
@@ -308,6 +310,10 @@ class StarNav(Processor):
         offset = self.tracker.exposure_mean(stamp, p.camera.exposure)
         attitude = normalize(mean_to_middle(mean, offset))
         covariance = self._mount @ match.covariance @ self._mount.T
+        if any(offset):
+            # the gyroscope's noise: mean of a random walk from the middle, both ways
+            walk = self.tracker.filter.noise.angle_random_walk
+            covariance += np.eye(3) * (walk * walk * p.camera.exposure / 12.0)
         self.last_image = (stamp, attitude, float(np.sqrt(np.trace(covariance))))
         outputs: list[Event] = [
             Output(ATTITUDE, ros.image_attitude(

@@ -206,6 +206,24 @@ def test_from_images_to_attitude(flight: Flight) -> None:
     assert 0.0 < reached < 0.1
 
 
+def test_a_fast_turn_smears_the_stars_and_widens_the_covariance() -> None:
+    rate = np.radians([3.0, 0.0, 0.0])
+    flight = Flight(rate=rate, camera__exposure=0.2)
+    flight.give(INFO, info_message(START))
+    flight.fly(0.3)
+    before = flight.attitude
+    mean = np.zeros((SIZE, SIZE))
+    for k in range(21):
+        attitude = multiply(exp(-rate * 0.01 * (k - 10)), before)
+        mean += draw(attitude, Observer(flight.now), seed=1) / 21.0
+    flight.see(lambda pixels: mean.astype(pixels.dtype))
+    (message,) = flight.images()
+    assert flight.error(message) < math.radians(0.1)
+    sigma = np.sqrt(np.diagonal(np.array(message.covariance).reshape(3, 3)))
+    assert math.radians(0.02) < sigma[0] < math.radians(0.1), 'about the axis of the turn'
+    assert sigma[1] < 0.2 * sigma[0]
+
+
 def test_least_squares_gives_images_alone() -> None:
     flight = Flight(starnav_core__processing__attitude_estimation='least_squares')
     flight.give(INFO, info_message(START))
