@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from meta_repo_ros.core import rotations
 from meta_repo_ros.core.rotations import Quaternion
 from meta_repo_ros.core.time import seconds_ns
+from meta_repo_ros.starnav import calibration_mounting
 from meta_repo_ros.starnav.calibration import (
     KINDS,
     Calibration,
@@ -18,10 +19,12 @@ from meta_repo_ros.starnav.calibration import (
     calibrate,
 )
 from meta_repo_ros.starnav.calibration_lens import Frame
+from meta_repo_ros.starnav.calibration_mounting import Motion
 from meta_repo_ros.starnav.camera_model import Camera
 from meta_repo_ros.starnav.types import Array, Centroids, Ints, Match
 
 _MIN_STARS = 4  # of a frame
+_ROUGH = 1e-4  # rad: attitudes as identified, with rows that were not exposed together
 _MOST_READINGS = 2_000_000
 
 
@@ -140,7 +143,10 @@ class CalibrationRun:
         self.state = 'estimating'
         time = np.array(self._gyro_time, dtype=np.int64)
         rate = np.array(self._gyro_rate, dtype=float).reshape(-1, 3)
-        frames = [self._upright(self._frames[stamp], time, rate) for stamp in sorted(self._frames)]
+        frames = [self._frames[stamp] for stamp in sorted(self._frames)]
+        if self._camera.readout_time and frames and len(time) > 1:
+            bias = self._rough_bias(frames, time, rate)
+            frames = [self._upright(frame, time, rate - bias) for frame in frames]
         in_use = InUse(self._camera, self._mounting, self._bias)
         result = calibrate(self.kind, frames, (time, rate), in_use, self._settings)
         self.state = 'done'
@@ -150,14 +156,25 @@ class CalibrationRun:
         if self._start is None:
             self._start = stamp
 
+    def _rough_bias(self, frames: list[Frame], time: Ints, rate: Array) -> Array:
+        """Bias of the gyroscope before anything else is known, for the time of a read-out."""
+        attitudes = np.array([frame.icrs_to_camera for frame in frames])
+        covariances = np.tile(np.eye(3) * _ROUGH**2, (len(frames), 1, 1))
+        stamps = [frame.stamp for frame in frames]
+        motion = Motion(stamps, attitudes, covariances, time, rate, self._settings.gyro_noise)
+        found = calibration_mounting.estimate(
+            motion, self._mounting, self._bias, fixed_mounting=True
+        )
+        return self._bias if found is None else found.gyro_bias
+
     def _upright(self, frame: Frame, time: Ints, rate: Array) -> Frame:
         """``frame`` as if all rows had been exposed with the middle one."""
-        if not self._camera.readout_time or len(time) < 2:
-            return frame
-        near = int(np.clip(np.searchsorted(time, frame.stamp), 0, len(time) - 1))
-        # camera axes; the bias matters little over the time of a read-out
-        w = rotations.to_matrix(self._mounting).T @ (rate[near] - self._bias)
         camera = self._camera
+        half = seconds_ns(0.5 * abs(camera.readout_time))
+        # readings whose intervals touch the read-out; the last one ends after it
+        first, last = np.searchsorted(time, (frame.stamp - half, frame.stamp + half))
+        mean = rate[min(first, len(rate) - 1) : max(last, first) + 1].mean(axis=0)
+        w = rotations.to_matrix(self._mounting).T @ mean
         seen = camera.at_middle_row(camera.directions(frame.uv), frame.uv[:, 1], w)
         uv = camera.project(seen)
         good = np.isfinite(uv).all(axis=1)
