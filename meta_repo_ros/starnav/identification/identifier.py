@@ -28,6 +28,7 @@ _BEND, _BEND_UNKNOWN = 5e-3, 2e-3  # error of a shape by a wrong focal length th
 _CONTRADICTION = 6.0  # standard deviations of a hint
 _USUAL = 0.05  # sr
 _DELAY = 2  # batches before the next index is tried
+_PATIENCE = 3  # turns in which a better solution than a weak one is looked for
 _TURNS = 6  # batches before a mirrored sky is looked at, and so on
 _LIKELY = 0.3  # number of chance hypotheses as good from which one is doubtful
 _DOUBTFUL = 2  # doubtful hypotheses of a batch that are looked at closely
@@ -230,7 +231,12 @@ class Identifier:
         return self._failed(Failure.NO_MATCH, detail, progress)
 
     def _search(self, sweep: _Sweep, view: View, progress: _Progress) -> Solution | Match | None:
-        """The first accepted fit in some turns over all focal lengths and levels."""
+        """An accepted solution in some turns over all focal lengths and levels, if there is one.
+
+        The first strong one, else the best until some turns after the first.
+        """
+        best: Solution | None = None
+        patience = _PATIENCE
         for _ in range(_TURNS):
             idle = True
             for plan in sweep.plans:
@@ -245,13 +251,19 @@ class Identifier:
                 progress.trials += batch.tried
                 progress.patterns += batch.patterns
                 found = self._verified(search, view, plan, batch, progress)
-                if found is not None or progress.over:
+                if isinstance(found, Match):
                     return found
+                best = _better(best, found)
+                if (best is not None and best.strong) or progress.over:
+                    return best
             sweep.turn += 1
             if idle:
                 sweep.done = True
                 break
-        return None
+            patience -= best is not None
+            if not patience:
+                break
+        return best
 
     def _plans(self, view: View) -> list[_Plan]:
         """Focal lengths that are possible, each with the indices that fit."""
@@ -289,8 +301,7 @@ class Identifier:
         verifier = Verifier(view, self._sky)
         # the map's own radius, and something for what the triangle got wrong
         tolerance = 1.5 * search.level.map.radius
-        accepted: Solution | None = None
-        most = 0
+        best: Solution | None = None
         rest = _DOUBTFUL
         least = verifier.least(self.accept)
         for rotation, scale, votes, surprise in zip(
@@ -300,20 +311,22 @@ class Identifier:
                 rest -= 1
             if votes < least or rest < 0 or progress.over:
                 break
-            if accepted and (2 * votes < most or _angle(accepted.fit.rotation, rotation) < _SAME):
-                continue
+            if best is not None and best.strong:
+                if 2 * votes < len(best.pairs.star):
+                    break
+                if _angle(best.fit.rotation, rotation) < _SAME:
+                    continue
             focal = plan.focal * float(scale)
             found = verifier.verify(
                 Fit(rotation, focal), tolerance * focal, progress.trials, self.accept
             )
             if found is None:
                 continue
-            if accepted is None:
-                accepted, most = found, int(votes)
-            elif _angle(accepted.fit.rotation, found.fit.rotation) > _SAME:
+            if best and best.strong and found.strong and _apart(best, found):
                 detail = 'two attitudes explain the stars'
                 return self._failed(Failure.AMBIGUOUS, detail, progress)
-        return accepted
+            best = _better(best, found)
+        return best
 
     def _settled(
         self, view: View, found: Solution, progress: _Progress
@@ -376,6 +389,17 @@ class Identifier:
             elapsed=time.perf_counter() - progress.begin,
             attempts=progress.patterns,
         )
+
+
+def _better(a: Solution | None, b: Solution | None) -> Solution | None:
+    """The one that chance would less likely give."""
+    if a is None or b is None:
+        return b if a is None else a
+    return b if b.expected < a.expected else a
+
+
+def _apart(a: Solution, b: Solution) -> bool:
+    return _angle(a.fit.rotation, b.fit.rotation) > _SAME
 
 
 def _angle(a: Array, b: Array) -> float:

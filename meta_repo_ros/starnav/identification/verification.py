@@ -25,6 +25,7 @@ from meta_repo_ros.starnav.types import Array, Bools, Ints
 SAMPLE = 3  # stars that a hypothesis takes up and that prove nothing
 GATE = chi2_quantile(0.9995, 2)
 MEDIAN = chi2_quantile(0.5, 2)
+STRONG = 1e-15  # expected false alarms
 _HOPELESS = 1e3
 _ROUNDS = 8
 _UNDERSTATED = 1.3  # residuals over what the centroids claim, from where it is believed
@@ -96,6 +97,11 @@ class Solution:
     fit: Fit
     pairs: Pairs
     expected: float
+
+    @property
+    def strong(self) -> bool:
+        """Whether it is beyond all doubt, so that no better one needs to be looked for."""
+        return self.expected < STRONG
 
 
 def false_alarms(chance: Array, centroids: int, trials: int) -> tuple[float, int]:
@@ -263,7 +269,8 @@ class Verifier:
             pairs = pairs.take(good)
             same = pairs.identity()
             if i > 1 and (same == before or i == _ROUNDS - 1):
-                return Solution(fit, pairs, expected)
+                found = Solution(fit, pairs, expected)
+                return found if found.strong or self._sharp(pairs) else None
             before = same
             try:
                 fit = self.improve(fit, pairs, radial=radial)
@@ -272,6 +279,16 @@ class Verifier:
             farthest = math.sqrt(float((pairs.error**2).sum(axis=1).max()))
             bound = min(tolerance, max(3.0 * farthest, self._smallest))
         return None
+
+    def _sharp(self, pairs: Pairs) -> bool:
+        """Whether residuals are as small as the centroids say, or below a pixel.
+
+        A few stars close together, rightly identified, fit many attitudes badly: without the rest
+        of the stars to decide, a large residual means a wrong one.
+        """
+        camera = self.view.camera
+        limit = max(9.0 * float(np.median(self.view.area)), 1.0 / (camera.fx * camera.fy))
+        return 0.5 * float((pairs.error**2).sum(axis=1).mean()) <= limit
 
     def straighten(self, found: Solution, trials: int, accept: float) -> Solution:
         """The solution with a radial distortion, where the stars show one beyond doubt."""
