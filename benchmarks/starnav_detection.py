@@ -493,7 +493,7 @@ def rows(*, quick: bool) -> list[Row]:
     return [
         *speed_rows(quick=quick),
         *window_rows(quick=quick),
-        *disturbance_rows(quick=quick, methods=('threshold', 'matched_filter')),
+        *disturbance_rows(quick=quick, methods=METHODS),
         *faint_rows(quick=quick),
     ]
 
