@@ -29,6 +29,7 @@ from meta_repo_ros.starnav.detection.survey import Survey
 from meta_repo_ros.starnav.image import Image
 from meta_repo_ros.starnav.types import Array, Bools, Centroids, Ints
 
+STRUCTURE = 0.4  # share of a tile's structure that counts as noise of a star
 ROUGH_TILE = 1.25  # a rim that much noisier than its tile has structure of its own
 EDGE = 1.5  # star images nearer to the edge than so many sigma are cut
 MOST_LONG = 30  # candidates looked at from far away, for the time it takes
@@ -154,7 +155,10 @@ class _Rough:
 def _fit(look: Survey, rough: _Rough) -> tuple[Cutouts, Measured]:
     """Centroids of all candidates; saturated ones by a weight as wide as their bright part."""
     _, noise, fine = look.background.all_at(rough.position[:, 0], rough.position[:, 1])
-    tile_noise = look.roughness * np.minimum(noise, ROUGH * fine).astype(float)
+    known = np.minimum(noise, ROUGH * fine).astype(float)
+    # Glow is smooth across a star, clouds are not quite.
+    structure = STRUCTURE * np.sqrt(np.maximum(noise**2 - (ROUGH * fine) ** 2, 0.0))
+    tile_noise = look.roughness * np.hypot(known, structure)
     cutouts = cut(look.image, rough.position, look.sigma, tile_noise, rough=ROUGH_TILE)
     whole = artefacts.mended(cutouts.pixels, cutouts.noise, look.sigma)
     cutouts = dataclasses.replace(cutouts, pixels=whole)
