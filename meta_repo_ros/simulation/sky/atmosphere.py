@@ -76,17 +76,24 @@ class Air:
         above = np.arcsin(np.clip(sine, -1.0, 1.0)) + self.dip
         return np.asarray(np.clip(above / math.radians(0.05) + 0.5, 0.0, 1.0))
 
-    def brightness(self, up: Array, sun: Light | None, moon: Light | None, dirs: Array) -> Array:
-        """Brightness (...) of the sky towards ``dirs`` (..., 3), whose sine is ``up`` (...)."""
+    def brightness(
+        self, up: Array, sun: Light | None, moon: Light | None, dirs: Array
+    ) -> tuple[Array, Array]:
+        """Brightness (...) of the sky towards ``dirs`` (..., 3), whose sine is ``up`` (...).
+
+        Returns:
+            From beyond the clouds (air glow), and of the Moon and the Sun scattered by the air.
+        """
         k = self.sky.extinction * self.column
         longer = (1.0 - 0.96 * (1.0 - np.clip(up, 0.0, 1.0) ** 2)) ** -0.5
         dark = 10.0 ** (-0.4 * self.sky.brightness)
-        result = dark * longer * 10.0 ** (-0.4 * k * (longer - 1.0))
+        glow = np.asarray(dark * longer * 10.0 ** (-0.4 * k * (longer - 1.0)))
+        scattered = np.zeros_like(glow)
         if moon is not None:
-            result = result + self._moonlight(k, longer, moon, dirs)
+            scattered = scattered + self._moonlight(k, longer, moon, dirs)
         if sun is not None:
-            result = result + self._sunlight(up, sun, dirs)
-        return np.asarray(result)
+            scattered = scattered + self._sunlight(up, sun, dirs)
+        return glow, scattered
 
     def _moonlight(self, k: float, longer: Array, moon: Light, dirs: Array) -> Array:
         """Scattered moonlight: Krisciunas & Schaefer 1991, PASP 103, 1033, eq. 3, 15 to 21."""
@@ -96,7 +103,7 @@ class Air:
         rho = np.degrees(np.arccos(np.clip(dirs @ moon.direction, -1.0, 1.0)))
         phase = math.degrees(moon.phase_angle)
         illuminance = 10.0 ** (-0.4 * (3.84 + 0.026 * phase + 4e-9 * phase**4))
-        haze = np.where(rho < 10.0, 6.2e7 / np.maximum(rho, 0.5) ** 2, 10.0 ** (6.15 - rho / 40.0))
+        haze = np.maximum(6.2e7 / np.maximum(rho, 0.5) ** 2, 10.0 ** (6.15 - rho / 40.0))
         scatter = 10.0**5.36 * (1.06 + np.cos(np.radians(rho)) ** 2) + haze
         way = (1.0 - 0.96 * (1.0 - height**2)) ** -0.5
         nanolamberts = (

@@ -32,7 +32,8 @@ from meta_repo_ros.starnav.catalogue import Catalogue, load
 from meta_repo_ros.starnav.planets import Body, planets
 from meta_repo_ros.starnav.types import Array, Ints
 
-_CELL = 16  # pixels of the image in one of the grid on which the sky's light is found
+_CELLS = 256  # at most along a side, of the grid on which the sky's light is found
+_CELL = 4  # pixels of the image in one of them, at least
 _ARCSEC = math.degrees(1.0) * 3600.0
 _WIDEST = 75.0  # pixels outside of the image from which a bright star still reaches in
 
@@ -213,11 +214,15 @@ class SkyRenderer:
         by_name = {body.name: body for body in bodies}
         sun = light(by_name['Sun'], scene.to_enu) if sky.twilight else None
         moon = light(by_name['Moon'], scene.to_enu) if sky.moon else None
-        brightness = air.brightness(up, sun, moon, directions)
-        depth = self._clouds.depth(sky, exposure, directions)
-        if sky.clouds > 0.0:
-            gone = np.exp(-depth)
-            brightness = brightness * gone + 10.0 ** (-0.4 * sky.cloud_brightness) * (1.0 - gone)
+        glow_of_air, scattered = air.brightness(up, sun, moon, directions)
+        gone = np.exp(-self._clouds.depth(sky, exposure, directions))
+        # a cloud hides the air glow, throws back light from below, and scatters as much of the
+        # Moon's and the Sun's light as the clear air does
+        brightness = (
+            glow_of_air * gone
+            + scattered * (2.0 - gone)
+            + 10.0 ** (-0.4 * sky.cloud_brightness) * (1.0 - gone)
+        )
         visible = air.visible(up)
         brightness = brightness * visible
         if glow > 0.0:
@@ -319,7 +324,8 @@ def _even(electrons: Array, tracks: Array) -> Array:
 
 def _grid(camera: Camera) -> Array:
     """Centres (rows, columns, 2) of the cells of the grid, as ``cv2.resize`` lays them."""
-    columns, rows = (max(2, math.ceil(n / _CELL)) for n in (camera.width, camera.height))
+    cell = max(_CELL, math.ceil(max(camera.width, camera.height) / _CELLS))
+    columns, rows = (max(2, math.ceil(n / cell)) for n in (camera.width, camera.height))
     u = (np.arange(columns) + 0.5) * camera.width / columns - 0.5
     v = (np.arange(rows) + 0.5) * camera.height / rows - 0.5
     return np.stack(np.meshgrid(u, v), axis=-1)
