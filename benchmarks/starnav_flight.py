@@ -34,6 +34,7 @@ from meta_repo_ros.starnav.astrometry import Observer, apparent
 from meta_repo_ros.starnav.camera import from_field_of_view
 from meta_repo_ros.starnav.catalogue import load
 from meta_repo_ros.starnav.filter_parameters import GRADES, FilterParameters, GyroParameters
+from meta_repo_ros.starnav.parameters import CameraParameters
 from meta_repo_ros.starnav.pipeline import Job, process
 from meta_repo_ros.starnav.sky import SkySource
 from meta_repo_ros.starnav.tracker import AttitudeTracker
@@ -208,9 +209,12 @@ def take_image(
 ) -> tuple[int, float]:
     """Identify and give to the filter; stars used (0: not solved) and the filter's time, s."""
     hint = tracker.attitude_at(stamp)
+    rate = tracker.rate_at(stamp)
     job = Job(
         message=world.blank, stamp=stamp, detector=sight, method='simulated',
         camera=world.camera, observer=Observer(stamp),
+        rate=None if rate is None else world.mount.T @ np.array(rate),
+        exposure=EXPOSURE, smear_error=CameraParameters().smear_error,
         hint=None if hint is None else world.mount.T @ to_matrix(hint),
         hint_sigma=max(tracker.filter.sigma) + math.radians(0.01) if hint else math.inf,
     )  # fmt: skip
@@ -218,8 +222,9 @@ def take_image(
     if not match.solved:
         return 0, 0.0
     attitude = from_matrix(world.mount @ match.icrs_to_camera)
+    covariance = world.mount @ match.covariance @ world.mount.T
     begin = time.perf_counter()
-    tracker.add_image(stamp, attitude, world.mount @ match.covariance @ world.mount.T)
+    tracker.add_image(stamp, *tracker.at_middle(stamp, EXPOSURE, attitude, covariance))
     return len(match.star), time.perf_counter() - begin
 
 

@@ -46,7 +46,7 @@ from meta_repo_ros.starnav.processor_calibration import CALIBRATE, CalibrationAc
 from meta_repo_ros.starnav.processor_calibration import TASK as CALIBRATION_TASK
 from meta_repo_ros.starnav.sky import SkySource
 from meta_repo_ros.starnav.stamps import StampGuard, check_image_stamp
-from meta_repo_ros.starnav.tracker import AttitudeTracker, mean_to_middle
+from meta_repo_ros.starnav.tracker import AttitudeTracker
 from meta_repo_ros.starnav.types import Array
 
 IMAGE, INFO, IMU = 'star_camera/image', 'star_camera/camera_info', 'imu/data_raw'
@@ -307,13 +307,8 @@ class StarNav(Processor):
     def _take_attitude(self, frame: Frame) -> Sequence[Event]:
         p, match, stamp = self.parameters, frame.match, frame.stamp
         mean = multiply(self.camera_to_body, from_matrix(match.icrs_to_camera))
-        offset = self.tracker.exposure_mean(stamp, p.camera.exposure)
-        attitude = normalize(mean_to_middle(mean, offset))
         covariance = self._mount @ match.covariance @ self._mount.T
-        if any(offset):
-            # the gyroscope's noise: mean of a random walk from the middle, both ways
-            walk = self.tracker.filter.noise.angle_random_walk
-            covariance += np.eye(3) * (walk * walk * p.camera.exposure / 12.0)
+        attitude, covariance = self.tracker.at_middle(stamp, p.camera.exposure, mean, covariance)
         self.last_image = (stamp, attitude, float(np.sqrt(np.trace(covariance))))
         outputs: list[Event] = [
             Output(ATTITUDE, ros.image_attitude(

@@ -17,7 +17,15 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from meta_repo_ros.core.rotations import Quaternion, Vector, conjugate, exp, log, multiply
+from meta_repo_ros.core.rotations import (
+    Quaternion,
+    Vector,
+    conjugate,
+    exp,
+    log,
+    multiply,
+    normalize,
+)
 from meta_repo_ros.core.time import NANOSECONDS, seconds_ns
 from meta_repo_ros.core.window import Arrival, ReplayWindow
 from meta_repo_ros.starnav.filter import ATTITUDE, AttitudeFilter, Gyro, StarImage
@@ -172,6 +180,27 @@ class AttitudeTracker:
         mean = np.sum(0.5 * (angles[1:] + angles[:-1]) * steps, axis=0) / exposure
         x, y, z = (mean - middle).tolist()
         return (x, y, z)
+
+    def at_middle(
+        self, stamp: int, exposure: float, attitude: Quaternion, covariance: Array
+    ) -> tuple[Quaternion, Array]:
+        """Attitude and covariance at the middle of an exposure from those of its mean.
+
+        The covariance grows by the gyroscope's noise: the mean of a random walk that goes both
+        ways from the middle.
+
+        Args:
+            stamp: middle of the exposure, ns.
+            exposure: s.
+            attitude: ICRS to body, mean over the exposure.
+            covariance: (3, 3) rad2, body axes.
+        """
+        offset = self.exposure_mean(stamp, exposure)
+        if not any(offset):
+            return normalize(attitude), covariance
+        walk = self.filter.noise.angle_random_walk
+        grown = covariance + np.eye(3) * (walk * walk * exposure / 12.0)
+        return normalize(mean_to_middle(attitude, offset)), grown
 
     def _back(self, *stamps: int) -> Iterator[tuple[float, Vector]]:
         """Time (s) and rate of the pieces back from the second stamp (or now) to the first.
