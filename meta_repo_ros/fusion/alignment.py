@@ -31,6 +31,7 @@ from meta_repo_ros.core.rotations import (
     rotate,
     to_matrix,
 )
+from meta_repo_ros.core.statistics import chi2_quantile
 from meta_repo_ros.core.time import NANOSECONDS
 from meta_repo_ros.fusion.alignment_rest import Rest
 from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
@@ -93,6 +94,7 @@ class Alignment:
         self._g = _Gathered()
         self.rest = Rest(parameters)
         self.missing = 'inertial data'
+        self.star_refused = False
 
     def configure(self, parameters: NavigationParameters) -> None:
         """Take other parameters; the state stays."""
@@ -224,10 +226,15 @@ class Alignment:
     ) -> tuple[Quaternion, Array, str] | None:
         """Attitude of the start, its covariance in the frame's axes, and the source of heading."""
         g, limits = self._g, self.parameters.alignment
+        self.star_refused = False
         if g.star is not None:
             attitude = multiply(ecef_to_enu, g.star[0])
             turn = to_matrix(attitude)
-            return attitude, turn @ g.star[1] @ turn.T, 'star'
+            covariance = turn @ g.star[1] @ turn.T
+            felt = rotate(attitude, rotate(conjugate(level), up))
+            if self._is_upright(felt, up, covariance, tilt_variance):
+                return attitude, covariance, 'star'
+            self.star_refused = True
         if limits.velocity_heading and g.last_velocity is not None:
             east, north, _ = g.last_velocity[1]
             speed = math.hypot(east, north)
@@ -249,7 +256,23 @@ class Alignment:
         self.missing = 'a source of heading: star attitude, magnetometer' + (
             ', or speed' if limits.velocity_heading else ''
         )
+        if self.star_refused:
+            self.missing = 'heading: the star attitude contradicts the vertical; is the time wrong?'
         return None
+
+    def _is_upright(
+        self, felt: Vector, up: Vector, covariance: Array, tilt_variance: float
+    ) -> bool:
+        """Whether the specific force, turned by the stars, points where it must.
+
+        A clock that is wrong by minutes turns the Earth under the stars, and with it up: an
+        attitude so wrong, believed at the start, would make every good fix look false.
+        """
+        off = math.atan2(float(np.linalg.norm(np.cross(felt, up))), float(np.dot(felt, up)))
+        bias = self.parameters.imu.accel_bias_sigma**2 / 96.0
+        variance = tilt_variance + bias + float(covariance[0, 0] + covariance[1, 1]) / 2.0
+        limit = chi2_quantile(self.parameters.gate.probability, 2)
+        return off * off <= limit * variance
 
     def snapshot(self) -> Any:
         """State to go back to; what it holds is never written to."""

@@ -311,9 +311,10 @@ class NavigationFusion(Processor):
             if model.drift_found is not None:
                 return Level.ERROR, 'drifts away from the inertial solution; refused'
         if gate.state.streak:
+            hint = ': wrong time or mounting?' if sensor == 'star_attitude' else ''
             return Level.ERROR if gate.state.streak > _STREAK else Level.WARN, (
                 f'disagrees: {gate.state.streak} refused in a row, '
-                f'normalised innovation {gate.state.nis_last:.3g}'
+                f'normalised innovation {gate.state.nis_last:.3g}{hint}'
             )
         if gate.state.group_count:
             return Level.WARN, 'regaining trust after an outage'

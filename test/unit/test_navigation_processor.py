@@ -449,6 +449,32 @@ def test_filtered_star_attitudes_are_passed_over_without_a_fault(flight: Flight)
     assert only.row('star_attitude').level is Level.OK
 
 
+def an_hour_off(messages: list[Delivered]) -> list[Delivered]:
+    """As delivered to a computer whose clock, and all its sensors', is an hour ahead."""
+    moved = copy.deepcopy(messages)
+    for _, _, message in moved:
+        message.header.stamp.sec += 3600
+    return moved
+
+
+def test_a_clock_off_by_an_hour_is_noticed_and_does_not_spoil_the_solution(
+    flight: Flight,
+) -> None:
+    """The Earth then stands 15 deg wrong under the stars."""
+    stars = [star(flight, float(t)) for t in range(1, 11)]
+    messages = sorted([*flight.until(11.0), *stars], key=lambda m: m[0])
+    run = Run(an_hour_off(messages))
+    solution, row = run.row('solution'), run.row('star_attitude')
+    assert solution.values['heading_source'] == 'magnetometer'
+    assert row.level is Level.ERROR
+    assert 'wrong time' in row.message
+    assert run.row('gnss_position').level is Level.OK
+    assert float(solution.values['horizontal_sigma_m']) < 2.0
+    alone = Run(an_hour_off([m for m in messages if m[1] != 'imu/mag']))
+    assert alone.row('solution').values['status'] == 'aligning'
+    assert 'is the time wrong?' in alone.row('solution').message
+
+
 def test_images_that_all_come_too_late_are_told(flight: Flight) -> None:
     late = [(t + 4 * S, topic, m) for t, topic, m in (star(flight, s) for s in (2.0, 3.0))]
     run = Run(sorted([*flight.until(9.0), *late], key=lambda m: m[0]))
