@@ -31,6 +31,7 @@ from meta_repo_ros.starnav.camera import camera_info_fields, from_field_of_view
 from meta_repo_ros.starnav.catalogue import load
 from meta_repo_ros.starnav.parameters import StarNavParameters
 from meta_repo_ros.starnav.processor import FIX, IMAGE, IMU, INFO, StarNav
+from meta_repo_ros.starnav.sky import SkySource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -598,3 +599,15 @@ def test_a_clock_wrong_by_an_hour_is_noticed_with_gnss() -> None:
     assert row.level == Level.ERROR
     assert row.values['time_error_s'] == pytest.approx(3600.0, abs=30.0)
     assert flight.row('position').level == Level.ERROR
+
+
+def test_stars_are_moved_to_the_date_after_each_interval() -> None:
+    source = SkySource(CATALOGUE, 86400.0)
+    first = source.at(START)
+    assert source.at(START + 86399 * S) is first
+    year = source.at(START + 365 * 86400 * S)
+    assert year.stamp == START + 365 * 86400 * S
+    moved = np.linalg.norm(year.directions - first.directions, axis=1)
+    pm = np.hypot(CATALOGUE.pm_ra, CATALOGUE.pm_dec)
+    assert moved == pytest.approx(pm * 365.0 / 365.25, rel=0.02, abs=1e-9)
+    assert moved.max() > 3 * ARCSEC
