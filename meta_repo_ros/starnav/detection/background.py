@@ -19,6 +19,7 @@ from meta_repo_ros.starnav.image import Image
 
 Float32 = NDArray[np.float32]
 
+TILES_PER_SIDE = 32  # of large images, whose glow and clouds cover more pixels
 SAMPLES_PER_SIDE = 16  # of a tile
 QUANTISATION = 0.29  # standard deviation of rounding, counts
 CLIP = 3.0  # robust standard deviations
@@ -102,10 +103,10 @@ def estimate(image: Image, tile: int = 64) -> Background:
 
     Args:
         image: (h, w) uint8 or uint16.
-        tile: wanted side of a tile, pixels; small images take smaller ones.
+        tile: wanted side of a tile, pixels; small images take smaller ones, large ones larger.
     """
     shape = (image.shape[0], image.shape[1])
-    side = max(16, min(tile, min(shape) // 4))
+    side = max(16, min(max(tile, min(shape) // TILES_PER_SIDE), min(shape) // 4))
     ny, nx = (max(1, round(length / side)) for length in shape)
     th, tw = shape[0] // ny, shape[1] // nx
     step = max(1, min(th, tw) // SAMPLES_PER_SIDE)

@@ -16,7 +16,7 @@ from meta_repo_ros.starnav.detection.blobs import Blobs, measure
 from meta_repo_ros.starnav.image import Image
 from meta_repo_ros.starnav.types import Array, Ints
 
-ROWS = 8  # rows of the image that share a row of thresholds
+ROWS = 16  # rows of the image that share a row of thresholds
 STRIP = 64  # rows compared at once
 ROUGH = 1.4  # a tile so much noisier than its neighbouring pixels differ has structure
 ROUGH_SHARE = 0.5  # of the tiles

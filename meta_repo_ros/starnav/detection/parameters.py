@@ -30,7 +30,7 @@ class DetectionParameters:
     )  # fmt: skip
     max_stars: int = parameter(300, 'The brightest so many are given.', minimum=4, maximum=10000)
     tile: int = parameter(
-        64, 'Side of the tiles in which background and noise are measured.',
+        64, 'Side of the tiles of background and noise; large images take a 32nd of theirs.',
         unit='px', minimum=16, maximum=512,
     )  # fmt: skip
     window_half: int = parameter(
