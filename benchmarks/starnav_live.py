@@ -286,6 +286,7 @@ def _subscribe(node: Any, *, images: bool) -> _Seen:
 def rows(*, quick: bool = False) -> list[dict[str, Any]]:
     """All figures: dicts with figure, value, bar, met, baseline, data."""
     os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    os.environ.setdefault('ROS_DOMAIN_ID', '98')
     duration = 20.0 if quick else 300.0
     whole = _settings('threshold', tracking=False)
     found = [_hand_over(5 if quick else 50)]
@@ -293,9 +294,7 @@ def rows(*, quick: bool = False) -> list[dict[str, Any]]:
     found += _latency_rows('same process', same, SAME_BAR_MS, quick=quick)
     found += _output_rows('same process', same, quick=quick)
     apart = fly(duration, separate=True, settings=whole)
-    if not apart.transport.size:
-        raise RuntimeError('no image passed between the processes')
-    transport = float(np.median(apart.transport))
+    transport = float(np.median(apart.transport)) if apart.transport.size else 0.0
     bar = transport + SEPARATE_BAR_MS
     found += _latency_rows('separate processes', apart, bar, quick=quick, baseline=transport)
     found += _output_rows('separate processes', apart, quick=quick)
@@ -339,13 +338,11 @@ def _row(
 def _latency_rows(
     title: str, flight: Flight, bar: float | None, *, quick: bool, baseline: float | None = None
 ) -> list[dict[str, Any]]:
-    latency = flight.latency
-    if not latency.size:
-        raise RuntimeError(f'{title}: no image gave an attitude: {flight.tasks}')
+    latency = flight.latency if flight.latency.size else np.array([np.inf])  # nothing came
     text = '' if baseline is None else f'transport of the image, median {baseline:.1f} ms'
     median, high = np.percentile(latency, [50, 99])
     data = (
-        f'{DATA}; {latency.size} of {len(flight.images)} images; median {median:.0f} ms, '
+        f'{DATA}; {flight.latency.size} of {len(flight.images)} images; median {median:.0f} ms, '
         f'longest {latency.max():.0f} ms; cores {_listed(flight.cores, 2)}; '
         f'PSS in MB {_listed(flight.memory, 0)}; tasks {flight.tasks}'
     )
@@ -460,7 +457,6 @@ def main() -> int:
     if options.watch is not None:
         watch(options.watch, images=options.images)
         return 0
-    os.environ.setdefault('ROS_DOMAIN_ID', '98')
     found = rows(quick=options.quick)
     print(json.dumps(machine()))
     for row in found:
