@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,12 +74,10 @@ class Calibrating:
             camera_to_body: the one in use, w first.
             gyro_bias: the one in use, rad/s.
             gyro_noise: rad/s/sqrt(Hz).
-            directory: where the file will be written.
+            directory: where the file will be written, '' for :func:`usual_directory`.
             stamp: now, ns.
         """
-        if not directory:
-            return 'nowhere to write to: set the parameter camera.calibration_directory'
-        if not Path(directory).is_dir():
+        if directory and not Path(directory).is_dir():
             return f'camera.calibration_directory {directory} is no directory'
         if camera is None:
             return 'no camera yet: give camera_info or a field of view, or wait for a solved image'
@@ -127,13 +126,22 @@ class Calibrating:
         return run.finish
 
 
+def usual_directory() -> Path:
+    """Where ROS keeps calibrations of cameras: ``$ROS_HOME/camera_info``, by ``~/.ros``."""
+    home = os.environ.get('ROS_HOME', '').strip()
+    return (Path(home) if home else Path.home() / '.ros') / 'camera_info'
+
+
 def save(result: Calibration, directory: str, stamp: int) -> Path:
     """Write the file.
 
     Raises:
         OSError: it cannot be written.
     """
-    path = Path(directory) / FILE
+    folder = Path(directory) if directory else usual_directory()
+    if not directory:
+        folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
     calibration_file.write(
         path,
         CalibrationFile(

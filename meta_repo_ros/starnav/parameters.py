@@ -117,7 +117,9 @@ class CameraParameters:
     calibration_file: str = parameter(
         '', 'File written by starnav/calibrate; stands above everything else.'
     )
-    calibration_directory: str = parameter('', 'Where starnav/calibrate writes; empty: it refuses.')
+    calibration_directory: str = parameter(
+        '', 'Where starnav/calibrate writes; empty: $ROS_HOME/camera_info, by ~/.ros.'
+    )
     field_of_view: float = parameter(
         0.0, 'Horizontal field of view where camera_info is missing; 0: unknown, found by itself.',
         unit='deg', minimum=0.0, maximum=179.0,

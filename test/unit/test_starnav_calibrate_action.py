@@ -17,6 +17,7 @@ from meta_repo_ros.core.rotations import exp, normalize, to_matrix
 from meta_repo_ros.starnav import calibration_file
 from meta_repo_ros.starnav.astrometry import Observer, apparent
 from meta_repo_ros.starnav.attitude import solve
+from meta_repo_ros.starnav.calibrating import usual_directory
 from meta_repo_ros.starnav.camera import Camera, from_field_of_view
 from meta_repo_ros.starnav.catalogue import load
 from meta_repo_ros.starnav.parameters import StarNavParameters
@@ -187,8 +188,17 @@ def test_cancel_ends_it_at_once(tmp_path: Path) -> None:
     assert session.node.on_goal(CALIBRATE, goal(), session.now) == '', 'another one may follow'
 
 
+def test_file_goes_where_ros_keeps_calibrations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('ROS_HOME', str(tmp_path / 'ros'))
+    assert usual_directory() == tmp_path / 'ros' / 'camera_info'
+    monkeypatch.delenv('ROS_HOME')
+    monkeypatch.setenv('HOME', str(tmp_path))
+    assert usual_directory() == tmp_path / '.ros' / 'camera_info'
+
+
 def test_goals_that_cannot_be_are_refused_with_a_reason(tmp_path: Path) -> None:
-    assert 'calibration_directory' in Session(None, TRUE).node.on_goal(CALIBRATE, goal(), START)
     node = Session(tmp_path / 'nowhere', TRUE).node
     assert 'no directory' in node.on_goal(CALIBRATE, goal(), START)
     node = Session(tmp_path, TRUE).node
