@@ -182,11 +182,15 @@ class Deflection:
         force.x, force.y, force.z = force.x + x, force.y + y, force.z + z
 
 
-def navigators(walk: float) -> dict[str, Any]:
-    """Navigation fusion as it is shipped, with the profile of the inertial sensor."""
+def navigators(noise: float) -> dict[str, Any]:
+    """Navigation fusion as it is shipped, with the profile of the inertial sensor.
+
+    Args:
+        noise: of the accelerometers, m/s2/sqrt(Hz), in place of the profile's; 0 for that.
+    """
     given: dict[str, Any] = {'odometry_divider': 50}
-    if walk:
-        given['imu.accel_bias_walk'] = walk
+    if noise:
+        given['imu.accel_noise'] = noise
     return {
         name: make('navigation_fusion', [profile_file(_PROFILE)], given)
         for name in ('stars', 'stars until GNSS ends', 'no stars')
@@ -197,10 +201,12 @@ def fly(seed: int, duration: float, deflection: float) -> dict[str, Array]:
     """One flight; rows of seconds, error east, north, up and covariance east north, each 10 s."""
     scenario = find_scenario(_SCENARIO).with_duration(duration)
     simulator = Simulator(scenario, seed)
-    # a first-order Gauss-Markov disturbance, seen as a random walk of the bias
+    # The filter has no state for the deflection. It keeps its direction over ground while the body
+    # turns, so a walk of the bias, which turns along, would understate it; white noise of the same
+    # spectral density at low frequency overstates it at first and is right after many periods.
     period = _DEFLECTION_DISTANCE / 52.0
-    walk = math.hypot(3e-6, 9.8 * deflection * ARCSEC * math.sqrt(2.0 / period))
-    filters = navigators(walk if deflection else 0.0)
+    noise = math.hypot(3e-4, 9.8 * deflection * ARCSEC * math.sqrt(2.0 * period))
+    filters = navigators(noise if deflection else 0.0)
     told = {**_TACTICAL, 'vertical_sigma': deflection}
     fix = CelestialFix(from_mapping(CelestialParameters, told))
     rough = Deflection(deflection, np.random.default_rng(50_000 + seed)) if deflection else None
