@@ -317,7 +317,10 @@ def test_bag_holds_the_flight_with_qos_and_delivery_times(tmp_path: Path) -> Non
 
 
 def test_simulate_says_what_is_wrong(tmp_path: Path) -> None:
-    assert 'no such scenario; shipped are celestial_flight, demo' in _simulate('x', '-o', tmp_path / 'b').output
+    assert (
+        'no such scenario; shipped are celestial_flight, demo'
+        in _simulate('x', '-o', tmp_path / 'b').output
+    )
     bad = tmp_path / 'bad.yaml'
     bad.write_text('aircraft: concorde\nduration: 1.0\n')
     result = _simulate(bad, '-o', tmp_path / 'b')
