@@ -117,6 +117,10 @@ def run(
         _shut_down(nodes, executor)
         executor.shutdown()
         rclpy.try_shutdown()
+        # the middleware removes its shared memory with the last reference to a node's handle
+        nodes.clear()
+        gc.unfreeze()
+        gc.collect()
     return 0
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,11 +16,11 @@ from sensor_msgs.msg import Imu
 from std_msgs.msg import String
 
 from meta_repo_ros.action import Calibrate
+from meta_repo_ros.environment import process_environment
 from meta_repo_ros.ros import tf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
@@ -63,6 +64,29 @@ def test_a_signal_ends_it_while_a_task_runs(graph: Any, container: Callable[...,
     assert 'a task runs on' in program.output
     assert 'Traceback' not in program.output
     assert 'terminate called' not in program.output
+
+
+def test_nothing_stays_in_shared_memory(
+    graph: Any, container: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = 'FASTDDS_DEFAULT_PROFILES_FILE'
+    monkeypatch.setenv(name, process_environment({}, images=True)[name])
+    received = graph.collect(Imu, 'imu/data', 'STREAM')
+    program = container('node_probes:First', '--autostart')
+    publisher = graph.publisher(Imu, 'imu/data_raw', 'STREAM')
+
+    def running() -> bool:
+        publisher.publish(Imu())
+        graph.executor.spin_once(timeout_sec=0.05)
+        return bool(received)
+
+    graph.spin_until(running, 'node running')
+    maps = Path(f'/proc/{program.process.pid}/maps').read_text().splitlines()
+    paths = {Path(line.split()[-1]) for line in maps if '/fastdds_' in line}
+    own = [path for path in paths if path.stat().st_size > 40 << 20]
+    assert own, 'the segment for images'
+    assert program.stop() == 0
+    assert not any(path.exists() for path in own)
 
 
 def test_who_waits_for_a_goal_is_told_when_the_process_ends(
