@@ -383,7 +383,7 @@ def rows(*, quick: bool) -> list[dict[str, Any]]:
         static_row('same, turned through four headings', turned, stands // 5, judged=False),
     ]
     workers = 1 if quick else min(2, os.cpu_count() or 1)
-    runs, duration = (2, 240.0) if quick else (12, 1920.0)
+    runs, duration = (2, 240.0) if quick else (6, 1920.0)
     result += flight_rows(runs, duration, 0.0, workers)
     if not quick:
         result += flight_rows(runs, duration, 5.0, workers)
