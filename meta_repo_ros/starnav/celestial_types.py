@@ -130,6 +130,10 @@ class CelestialParameters:
     maximum_age: float = parameter(
         10.0, 'No position once the last image is older.', unit='s', minimum=0.1
     )
+    usable_sigma: float = parameter(
+        5000.0, 'A worse fix leaves position_update to GNSS, while that is not suspected.',
+        unit='m', minimum=1.0,
+    )  # fmt: skip
     gnss: bool = parameter(
         False, 'Take GNSS positions into the fix; it then says so, and is no longer independent.'
     )

@@ -60,16 +60,22 @@ class Positioning:
             return ()
         self.last = fix
         self.cross_check.add_fix(fix)
-        return (fix,)
+        backup = self.cross_check.backup(stamp, _BACKUP_AGE)
+        return (fix,) if backup is None or self._outweighs_gnss(fix) else ()
+
+    def _outweighs_gnss(self, fix: Fix) -> bool:
+        usable = fix.horizontal_sigma <= self.celestial.parameters.usable_sigma
+        return usable or self.verdict.spoofing_suspected
 
     def add_gnss(
         self, stamp: int, latitude: float, longitude: float, altitude: float, covariance: Array
     ) -> Sequence[Fix]:
-        """Take a GNSS fix; it goes out itself while there is no celestial one."""
+        """Take a GNSS fix; it goes out itself while there is no celestial one of use."""
         self.celestial.add_gnss(stamp, latitude, longitude, altitude, covariance)
         self.cross_check.add_gnss(stamp, latitude, longitude, altitude, covariance)
         age = self.celestial.parameters.maximum_age * NANOSECONDS
-        if self.last is not None and stamp - self.last.stamp <= age:
+        fresh = self.last is not None and stamp - self.last.stamp <= age
+        if self.last is not None and fresh and self._outweighs_gnss(self.last):
             return ()
         backup = self.cross_check.backup(stamp, _BACKUP_AGE)
         if backup is None or backup.stamp < self._backup + _LEAST_STEP:
