@@ -113,7 +113,7 @@ def print_photo(
     rows = [
         ('right ascension', f'{hours}  {at.right_ascension:.4f} deg'),
         ('declination', f'{degrees}  {at.declination:.4f} deg'),
-        ('roll', f'up is {at.roll:.3f} deg east of north'),
+        ('roll', f'up is {round(at.roll, 3) % 360.0:.3f} deg east of north'),
         ('field of view', f'{math.degrees(width):.3f} x {math.degrees(height):.3f} deg'),
     ]
     if found.horizontal is not None:
