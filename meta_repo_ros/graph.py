@@ -398,6 +398,8 @@ def _given(
         if vehicle > 1:  # one /clock in a system
             given['publish_clock'] = False
         return given
+    if node == 'starnav' and settings.rviz:
+        return {'image.annotate': True}
     if node == 'star_camera' and settings.scenario:
         return {'scenario': settings.scenario}
     if node == 'bag_player' and settings.bag is not None:

@@ -254,6 +254,16 @@ def test_rviz_is_a_process_of_its_own_in_the_namespace_of_the_vehicle() -> None:
     assert not rviz.required
 
 
+def test_stars_are_drawn_where_rviz_shows_them() -> None:
+    def drawn(**arguments: str) -> bool:
+        nodes = [node for one in system({'starnav': 'true', **arguments}) for node in one.nodes]
+        (starnav,) = (node for node in nodes if node.type == 'starnav')
+        return bool(starnav.parameters.get('image.annotate', False))
+
+    assert drawn(rviz='true')
+    assert not drawn()
+
+
 @pytest.mark.parametrize(
     ('values', 'reason'),
     [

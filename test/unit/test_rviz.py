@@ -15,6 +15,7 @@ from meta_repo_ros.graph import NODES, node_class
 from meta_repo_ros.ros import qos
 
 TYPES = {
+    'rviz_default_plugins/Image': 'sensor_msgs/msg/Image',
     'rviz_default_plugins/MarkerArray': 'visualization_msgs/msg/MarkerArray',
     'rviz_default_plugins/Odometry': 'nav_msgs/msg/Odometry',
     'rviz_default_plugins/Path': 'nav_msgs/msg/Path',
@@ -36,7 +37,7 @@ def published() -> dict[str, Topic]:
 
 def test_every_topic_is_published_with_its_type(manager: Any, published: Any) -> None:
     shown = [d for d in manager['Displays'] if d['Class'] not in WITHOUT_TOPIC]
-    assert len(shown) == 5
+    assert len(shown) == 6
     for display in shown:
         topic = published[display['Topic']['Value']]
         assert topic.type == TYPES[display['Class']]
@@ -55,7 +56,7 @@ def test_every_subscription_matches_what_is_offered(manager: Any, published: Any
 
 def test_it_shows_what_users_expect(manager: Any) -> None:
     classes = [display['Class'].rpartition('/')[2] for display in manager['Displays']]
-    assert sorted(set(classes)) == ['Grid', 'MarkerArray', 'Odometry', 'Path', 'TF']
+    assert sorted(set(classes)) == ['Grid', 'Image', 'MarkerArray', 'Odometry', 'Path', 'TF']
     colours = [d['Color'] for d in manager['Displays'] if d['Class'].endswith('/Path')]
     assert len(set(colours)) == 3
     assert manager['Global Options']['Fixed Frame'] == 'odom'
