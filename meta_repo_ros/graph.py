@@ -402,11 +402,10 @@ def _given(
         return {'image.annotate': True}
     if node == 'star_camera' and settings.scenario:
         return {'scenario': settings.scenario}
-    if node == 'bag_player' and settings.bag is not None:
-        return {'path': str(settings.bag), **_listeners(present)}
-    if node == 'bag_recorder' and settings.bag_path is not None:
-        return {'path': str(settings.bag_path)}
-    return {}
+    path = {'bag_player': settings.bag, 'bag_recorder': settings.bag_path}.get(node)
+    if path is None:
+        return {}
+    return {'path': str(path), **(_listeners(present) if node == 'bag_player' else {})}
 
 
 def _listeners(present: Collection[str]) -> dict[str, object]:
