@@ -92,24 +92,39 @@ def test_nothing_stays_in_shared_memory(
 def test_who_waits_for_a_goal_is_told_when_the_process_ends(
     graph: Any, container: Callable[..., Any]
 ) -> None:
-    program = container('node_workers:Server', '--autostart')
-    client = ActionClient(graph.node, Calibrate, 'calibrate')
-    graph.spin_until(client.server_is_ready, 'action server')
-    goals: list[Any] = []
-
-    def accepted() -> bool:  # refused until the node is active
-        if not goals or (goals[-1].done() and not goals[-1].result().accepted):
-            goals.append(client.send_goal_async(Calibrate.Goal(calibration_type='full')))
-        return goals[-1].done() and goals[-1].result().accepted
-
-    graph.spin_until(accepted, 'goal accepted')
-    result = goals[-1].result().get_result_async()
+    # DDS may lose an answer where only half of a service is matched yet: then all anew
+    for attempt in range(3):
+        program = container('node_workers:Server', '--autostart')
+        client = ActionClient(graph.node, Calibrate, 'calibrate')
+        graph.spin_until(client.server_is_ready, 'action server')
+        try:
+            handle = accepted_goal(graph, client)
+            break
+        except pytest.fail.Exception:
+            if attempt == 2:
+                raise
+            client.destroy()
+            program.stop()
+    result = handle.get_result_async()
     graph.spin_for(0.2)  # the request for the result is there
     assert program.stop() == 0
     graph.spin_until(result.done, 'result')
     assert result.result().status == GoalStatus.STATUS_ABORTED
     assert result.result().result.message == 'the node was deactivated'
     client.destroy()
+
+
+def accepted_goal(graph: Any, client: Any) -> Any:
+    """The handle of a goal that was taken; it is refused until the node is active."""
+    goals: list[Any] = []
+
+    def accepted() -> bool:
+        if not goals or (goals[-1].done() and not goals[-1].result().accepted):
+            goals.append(client.send_goal_async(Calibrate.Goal(calibration_type='full')))
+        return goals[-1].done() and goals[-1].result().accepted
+
+    graph.spin_until(accepted, 'goal accepted')
+    return goals[-1].result()
 
 
 def test_a_signal_while_starting_leaves_no_trace(container: Callable[..., Any]) -> None:

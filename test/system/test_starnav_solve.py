@@ -63,7 +63,7 @@ def test_stars_beside_a_roof_are_those_that_two_solvers_see(photographs: Any) ->
     # half of this picture is a roof; cedar-solve, given the same centroids, agrees
     one = photographs[1]['roof.jpg']
     assert separation(one, 60.0439, 60.4761) < 60.0
-    assert one['field_of_view'] == pytest.approx(10.170, abs=0.02)
+    assert one['field_of_view'] == pytest.approx(10.170, abs=0.05)
     assert len(one['stars']) >= 25
 
 
