@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _CANCELED, _SUCCEEDED = 5, 4  # action_msgs/GoalStatus
 _CANCEL_S = 10.0
+_MATCH_S = 0.3
 
 
 class GoalError(RuntimeError):
@@ -86,6 +87,8 @@ class _Call:
                 f'nobody offers the action {self._name}: is the graph running, in this'
                 ' ROS_DOMAIN_ID and namespace? `meta-repo doctor` shows it'
             )
+        # the server may be matched one way only yet: its answer would be lost
+        self._turn(lambda: False, _MATCH_S)
         goal = self._client._action_type.Goal()  # noqa: SLF001 (the client has no accessor)
         fill(goal)
         sent = self._client.send_goal_async(goal, lambda message: feedback(message.feedback))
