@@ -352,3 +352,37 @@ def test_hot_pixels_of_a_real_camera_are_seen() -> None:
             assert not near.any()
         hot = [(np.abs(everything.position - place).max(axis=1) < 1.0).any() for place in places]
         assert sum(hot) >= 2
+
+
+def lamp(angle: float, *, saturated_all_along: bool) -> np.ndarray:
+    """Stars, and a lamp that moves along a row but for ``angle`` and flashes on its way."""
+    rng = np.random.default_rng(4)
+    light = np.full((256, 256), 500.0)
+    v, u = np.mgrid[:256, :256]
+    for x, y in ((40, 40), (200, 60), (60, 210), (210, 200)):
+        light += 8000.0 * np.exp(-((u - x) ** 2 + (v - y) ** 2) / (2 * 1.2**2))
+    along = np.linspace(-15.0, 15.0, 121)
+    level = 9000.0 if saturated_all_along else 800.0
+    for s in along:
+        x, y = 128.0 + s * np.cos(angle), 128.0 + s * np.sin(angle)
+        light += level * np.exp(-((u - x) ** 2 + (v - y) ** 2) / (2 * 1.2**2))
+    light += 4e6 * np.exp(-((u - 131.0) ** 2 + (v - 128.0) ** 2) / (2 * 1.2**2))
+    return np.clip(rng.normal(light, 20.0), 0, 65535).astype(np.uint16)
+
+
+@pytest.mark.parametrize(('angle', 'whole'), [(0.0, False), (0.02, False), (0.05, True)])
+def test_flashing_lamp_along_a_row_is_no_star_that_leaks(angle: float, whole: bool) -> None:
+    found = detector('threshold').detect(lamp(angle, saturated_all_along=whole))
+    assert len(found) == 4
+    assert np.linalg.norm(found.position - 128.0, axis=1).min() > 50.0
+
+
+def test_star_that_leaks_along_its_column_is_kept() -> None:
+    image = lamp(0.0, saturated_all_along=False)
+    image[100:156] = np.random.default_rng(5).normal(500.0, 20.0, (56, 256)).astype(np.uint16)
+    v, u = np.mgrid[:256, :256]
+    star = 4e6 * np.exp(-((u - 128.0) ** 2 + (v - 128.0) ** 2) / (2 * 1.2**2))
+    image = np.minimum(image + star, 65535).astype(np.uint16)
+    image[112:145, 127:130] = 65535
+    found = detector('threshold').detect(image)
+    assert np.linalg.norm(found.position - 128.0, axis=1).min() < 1.0

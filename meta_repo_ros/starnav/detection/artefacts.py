@@ -30,6 +30,7 @@ from meta_repo_ros.starnav.image import Image
 from meta_repo_ros.starnav.types import Array, Bools, Ints
 
 DAYLIGHT = 0.2  # share of the scale that a night sky hardly reaches
+ASKEW = 0.25  # pixels by which leaked charge may seem to leave its column
 ANGLES = 36  # of rays, over half a turn
 RAY = 24  # reach of a ray beyond the star image, pixels
 LONG_RAY = 96  # of rays from faint candidates: pieces of streaks hardly above the noise
@@ -123,14 +124,18 @@ def sort_blobs(
     ratio = np.maximum(blobs.peak / blobs.threshold, 1.0)
     expected = 2.0 * np.pi * sigma**2 * (np.log(ratio) + 1.0)
     fwhm = FWHM * sigma
-    # Pixels that leak along a column or row belong to a saturated star.
+    # Pixels that leak along a column or row belong to a saturated star; they are saturated
+    # themselves, unlike the streak of a lamp that flashes.
     axis_angle = np.abs((angle + np.pi / 4.0) % (np.pi / 2.0) - np.pi / 4.0)
-    bloom = saturated & (axis_angle < 0.06) & (blobs.saturated >= 4)
+    askew = axis_angle * np.sqrt(12.0) * long  # pixels from end to end
+    bloom = saturated & (askew < ASKEW) & (blobs.saturated >= 4)
     bloom &= (long > 1.5 * short) & (short < 2.0 * fwhm)
+    flash = bloom & (blobs.saturated_span < 2.0 * long)
+    bloom &= ~flash
     elongated = (long > parameters.max_elongation * np.maximum(short, 0.5 * sigma)) & (
         long > 1.5 * sigma
     )
-    elongated &= (blobs.area >= 6) & ~bloom
+    elongated = (elongated & (blobs.area >= 6) & ~bloom) | flash
     core = np.sqrt(blobs.saturated / np.pi)
     large = blobs.area > 4.0 * expected + 12.0
     extended = np.where(saturated, core > 2.2 * fwhm, large) & ~elongated & ~bloom

@@ -33,6 +33,7 @@ class Blobs:
         moments: (n, 3) flux-weighted central second moments uu, uv, vv, pixels2.
         box: (n, 4) least u, least v, largest u, largest v.
         saturated: (n,) number of saturated pixels.
+        saturated_span: (n,) columns or rows, whichever more, from the first to the last of them.
     """
 
     area: Ints
@@ -45,6 +46,7 @@ class Blobs:
     moments: Array
     box: Ints
     saturated: Ints
+    saturated_span: Ints
 
     def __len__(self) -> int:
         return len(self.area)
@@ -109,7 +111,7 @@ def measure(
         none, empty = np.zeros(0, np.int64), np.zeros(0)
         return Blobs(
             none, empty, empty, empty, empty, np.zeros((0, 2), np.int64), np.zeros((0, 2)),
-            np.zeros((0, 3)), np.zeros((0, 4), np.int64), none,
+            np.zeros((0, 3)), np.zeros((0, 4), np.int64), none, none,
         )  # fmt: skip
     count, labels = label(index, width)
     v, u = np.divmod(index, width)
@@ -136,6 +138,7 @@ def measure(
         ],
         axis=1,
     )  # fmt: skip
+    full = value >= saturation
     rank = np.argsort(-excess[top], kind='stable')
     return Blobs(
         area=area[rank].astype(np.int64),
@@ -147,5 +150,18 @@ def measure(
         position=np.stack([mu, mv], axis=1)[rank],
         moments=moments[rank],
         box=box[rank],
-        saturated=total((value >= saturation).astype(float))[rank].astype(np.int64),
+        saturated=total(full.astype(float))[rank].astype(np.int64),
+        saturated_span=_span(labels[full], u[full], v[full], count)[rank],
     )
+
+
+def _span(labels: Ints, u: Ints, v: Ints, count: int) -> Ints:
+    """The greater of width and height of each group's pixels, 0 of a group without any."""
+    span = np.zeros(count, np.int64)
+    for place in (u, v):
+        least, largest = np.full(count, np.iinfo(np.int64).max), np.full(count, -1)
+        np.minimum.at(least, labels, place)
+        np.maximum.at(largest, labels, place)
+        has = largest >= 0
+        span[has] = np.maximum(span[has], (largest - least)[has] + 1)
+    return span
