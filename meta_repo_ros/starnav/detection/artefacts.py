@@ -143,7 +143,9 @@ def sort_blobs(
     hot = (ratio > 5.0) & (blobs.area < 0.35 * expected) & (sigma > LEAST_FOR_HOT)
     pairs, ends = _pairs(image, background, blobs, (long, short, angle), sigma)
     pair = np.zeros(len(blobs), bool)
-    pair[pairs] = elongated[pairs] & (long[pairs] < 4.0 * fwhm)
+    # saturated from end to end: no two stars, whose light has a gap
+    line = (blobs.saturated_span > 2.8 * long) & (blobs.saturated >= 0.8 * blobs.saturated_span)
+    pair[pairs] = (elongated & ~line)[pairs] & (long[pairs] < 4.0 * fwhm)
     streak = elongated & ~pair
     segments = _segments(blobs, streak, (long, angle), sigma)
     discs = _discs(blobs, extended, sigma)
