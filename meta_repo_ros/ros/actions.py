@@ -106,6 +106,10 @@ class OfferedAction:
         else:
             self._server.destroy()
 
+    def discard(self) -> None:
+        """Destroy the server now: nobody turns its node any more. Its node would not do so."""
+        self._server.destroy()
+
     def _on_goal(self, goal: Any) -> GoalResponse:
         if not self._node.active:
             reason = 'the node is not active'

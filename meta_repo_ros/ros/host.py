@@ -112,8 +112,11 @@ class ProcessorNode(ManagedNode):
         self._latched.clear()
 
     def destroy_node(self) -> None:
-        """As the base's; no thread remains."""
+        """As the base's; no thread and no action server remains."""
         self._end_tasks()
+        for action in self._actions.values():
+            action.discard()
+        self._actions.clear()
         super().destroy_node()
 
     def apply_parameters(self, parameters: Any) -> None:

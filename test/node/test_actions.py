@@ -168,3 +168,12 @@ def test_a_wrong_result_aborts_and_is_reported(bench: Bench) -> None:
     assert done.status == GoalStatus.STATUS_ABORTED
     assert done.result.message == 'the result of calibrate is String'
     assert 'the result of calibrate is String' in bench.node.statistics.last_exception
+
+
+def test_nothing_of_an_action_outlives_its_node(bench: Bench) -> None:
+    name = '/calibrate/_action/send_goal'
+    bench.activate()
+    assert bench.send().accepted
+    bench.graph.spin_until(lambda: bench.graph.node.count_services(name) == 1, 'one server')
+    bench.graph.remove(bench.node)
+    bench.graph.spin_until(lambda: not bench.graph.node.count_services(name), 'no server')
