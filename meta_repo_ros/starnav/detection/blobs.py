@@ -24,27 +24,21 @@ class Blobs:
 
     Attributes:
         area: (n,) pixels.
-        flux: (n,) sum above the background, counts.
         peak: (n,) largest pixel above the background, counts.
-        raw_peak: (n,) largest pixel as it is, counts.
         threshold: (n,) of the peak pixel above the background, counts.
         peak_position: (n, 2) u, v of the largest pixel.
         position: (n, 2) u, v, flux-weighted mean.
         moments: (n, 3) flux-weighted central second moments uu, uv, vv, pixels2.
-        box: (n, 4) least u, least v, largest u, largest v.
         saturated: (n,) number of saturated pixels.
         saturated_span: (n,) columns or rows, whichever more, from the first to the last of them.
     """
 
     area: Ints
-    flux: Array
     peak: Array
-    raw_peak: Array
     threshold: Array
     peak_position: Ints
     position: Array
     moments: Array
-    box: Ints
     saturated: Ints
     saturated_span: Ints
 
@@ -110,8 +104,8 @@ def measure(
     if not len(index):
         none, empty = np.zeros(0, np.int64), np.zeros(0)
         return Blobs(
-            none, empty, empty, empty, empty, np.zeros((0, 2), np.int64), np.zeros((0, 2)),
-            np.zeros((0, 3)), np.zeros((0, 4), np.int64), none, none,
+            none, empty, empty, np.zeros((0, 2), np.int64), np.zeros((0, 2)), np.zeros((0, 3)),
+            none, none,
         )  # fmt: skip
     count, labels = label(index, width)
     v, u = np.divmod(index, width)
@@ -130,26 +124,15 @@ def measure(
     order = np.lexsort((-excess, labels))
     start = np.searchsorted(labels[order], np.arange(count))
     top = order[start]
-    sorted_u, sorted_v = u[order], v[order]
-    box = np.stack(
-        [
-            np.minimum.reduceat(sorted_u, start), np.minimum.reduceat(sorted_v, start),
-            np.maximum.reduceat(sorted_u, start), np.maximum.reduceat(sorted_v, start),
-        ],
-        axis=1,
-    )  # fmt: skip
     full = value >= saturation
     rank = np.argsort(-excess[top], kind='stable')
     return Blobs(
         area=area[rank].astype(np.int64),
-        flux=flux[rank],
         peak=excess[top][rank],
-        raw_peak=value[top][rank].astype(float),
         threshold=np.asarray(threshold[top][rank], float),
         peak_position=np.stack([u[top], v[top]], axis=1)[rank],
         position=np.stack([mu, mv], axis=1)[rank],
         moments=moments[rank],
-        box=box[rank],
         saturated=total(full.astype(float))[rank].astype(np.int64),
         saturated_span=_span(labels[full], u[full], v[full], count)[rank],
     )
