@@ -57,7 +57,7 @@ def least_snr(pixels: float, sigma: float, false_per_image: float) -> float:
     return max(t, 3.0)
 
 
-def empty(image: Image, background: Background | None, problem: str = '') -> Centroids:
+def empty(image: Image, background: Background, problem: str = '') -> Centroids:
     """No stars."""
     return Centroids(
         position=np.zeros((0, 2)),
@@ -67,8 +67,8 @@ def empty(image: Image, background: Background | None, problem: str = '') -> Cen
         saturated=np.zeros(0, bool),
         width=image.shape[1],
         height=image.shape[0],
-        background=background.median_level if background else math.nan,
-        noise=background.median_noise if background else math.nan,
+        background=background.median_level,
+        noise=background.median_noise,
         problem=problem,
     )
 
@@ -87,8 +87,8 @@ def stars(look: Survey, parameters: DetectionParameters, more: Array | None = No
     reasons = dict(look.rejected)
     position, saturated, radius = look.position, look.saturated > 0, np.sqrt(look.area / np.pi)
     if more is not None and len(more):
-        on, within = look.regions.contain(more)
-        more = more[~on & ~within]
+        on, covered = look.regions.contain(more)
+        more = more[~on & ~covered]
         position = np.concatenate([position, more])
         saturated = np.concatenate([saturated, np.zeros(len(more), bool)])
         radius = np.concatenate([radius, np.zeros(len(more))])
@@ -111,9 +111,9 @@ def judge(
     image, background, sigma = look.image, look.background, look.sigma
     position = rough.position
     if not len(position):
-        return dataclasses.replace(empty(image, background), rejected=_counted(reasons))
+        return dataclasses.replace(empty(image, background), rejected=counted(reasons))
     cutouts, found = _fit(look, rough)
-    inside = _inside(found.position, image, EDGE * sigma)
+    inside = within(found.position, image, EDGE * sigma)
     keep = found.converged & (found.snr >= least) & inside
     reasons['edge'] = int((found.converged & ~inside).sum())
     reasons['faint'] = int((~keep).sum()) - reasons['edge']
@@ -123,23 +123,49 @@ def judge(
         for reason, verdict in verdicts.items():
             reasons[reason] = reasons.get(reason, 0) + int((verdict & keep).sum())
             keep &= ~verdict
+    result = brightest(
+        image, found, keep, saturated=rough.saturated, sigma=sigma, parameters=parameters
+    )
+    return dataclasses.replace(
+        result,
+        covariance=result.covariance + _pulled(result.position, result.flux, sigma),
+        background=background.median_level,
+        noise=background.median_noise,
+        rejected=counted(reasons),
+    )
+
+
+def brightest(
+    image: Image,
+    found: Measured,
+    keep: Bools,
+    *,
+    saturated: Bools,
+    sigma: float,
+    parameters: DetectionParameters,
+) -> Centroids:
+    """The brightest of what was found, each once, with what no noise explains.
+
+    Args:
+        image: of them.
+        found: centroids (n,).
+        keep: (n,) which of them are stars.
+        saturated: (n,) whether a pixel of them is.
+        sigma: of a star image, pixels.
+        parameters: how many, and the least standard deviation.
+    """
     chosen = np.flatnonzero(keep)
     chosen = chosen[np.argsort(-found.flux[chosen], kind='stable')]
     chosen = chosen[apart(found.position[chosen], max(1.5 * sigma, 1.0))][: parameters.max_stars]
     floor = parameters.centroid_floor**2 + sampling_floor(sigma) ** 2
-    covariance = found.covariance[chosen] + np.eye(2) * floor
-    covariance += _pulled(found.position[chosen], found.flux[chosen], sigma)
     return Centroids(
         position=found.position[chosen],
-        covariance=covariance,
+        covariance=found.covariance[chosen] + np.eye(2) * floor,
         flux=found.flux[chosen],
         snr=(found.flux / found.flux_sigma)[chosen],
-        saturated=rough.saturated[chosen],
+        saturated=saturated[chosen],
         width=image.shape[1],
         height=image.shape[0],
-        background=background.median_level,
-        noise=background.median_noise,
-        rejected=_counted(reasons),
     )
 
 
@@ -213,12 +239,14 @@ def _why_few(look: Survey, result: Centroids) -> Centroids:
     return dataclasses.replace(nothing, rejected=result.rejected)
 
 
-def _inside(position: Array, image: Image, margin: float) -> Bools:
+def within(position: Array, image: Image, margin: float) -> Bools:
+    """Which positions (n, 2) are farther than ``margin`` pixels from the edge."""
     limit = np.array([image.shape[1], image.shape[0]]) - 1.0 - margin
     return np.asarray(((position >= margin) & (position <= limit)).all(axis=1))
 
 
-def _counted(reasons: dict[str, int]) -> dict[str, int]:
+def counted(reasons: dict[str, int]) -> dict[str, int]:
+    """Reasons that were given at all."""
     return {reason: count for reason, count in reasons.items() if count}
 
 

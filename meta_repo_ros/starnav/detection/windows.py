@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from meta_repo_ros.starnav.detection import artefacts
@@ -14,10 +16,9 @@ from meta_repo_ros.starnav.detection.centroid import (
     Float32,
     centroid,
     cut,
-    sampling_floor,
     window,
 )
-from meta_repo_ros.starnav.detection.measure import apart, least_snr
+from meta_repo_ros.starnav.detection.measure import EDGE, brightest, counted, least_snr, within
 from meta_repo_ros.starnav.detection.parameters import DetectionParameters
 from meta_repo_ros.starnav.detection.survey import FIRST_SIGMA, refined_width
 from meta_repo_ros.starnav.image import Image, check, full_scale
@@ -68,8 +69,7 @@ def track(image: Image, windows: Array, parameters: DetectionParameters) -> Cent
     cutouts = cut(image, start, sigma, noise)
     found = centroid(cutouts, start, max(sigma, LEAST_WEIGHT), photon)
     least = least_snr(n * k * k, sigma, parameters.false_per_image)
-    limit = size - 1.0 - 1.5 * sigma
-    inside = ((found.position >= 1.5 * sigma) & (found.position <= limit)).all(axis=1)
+    inside = within(found.position, image, EDGE * sigma)
     saturated = cutouts.pixels.max(axis=(1, 2), initial=0.0) + cutouts.level >= saturation
     keep = found.converged & (found.snr >= least) & inside
     reasons = {'faint': int((~keep).sum())}
@@ -79,22 +79,12 @@ def track(image: Image, windows: Array, parameters: DetectionParameters) -> Cent
         ).items():
             reasons[reason] = int((verdict & keep).sum())
             keep &= ~verdict
-    chosen = np.flatnonzero(keep)
-    chosen = chosen[np.argsort(-found.flux[chosen], kind='stable')]
-    chosen = chosen[apart(found.position[chosen], max(1.5 * sigma, 1.0))][: parameters.max_stars]
-    floor = parameters.centroid_floor**2 + sampling_floor(sigma) ** 2
-    return Centroids(
-        position=found.position[chosen],
-        covariance=found.covariance[chosen] + np.eye(2) * floor,
-        flux=found.flux[chosen],
-        snr=(found.flux / found.flux_sigma)[chosen],
-        saturated=saturated[chosen],
-        width=image.shape[1],
-        height=image.shape[0],
+    return dataclasses.replace(
+        brightest(image, found, keep, saturated=saturated, sigma=sigma, parameters=parameters),
         background=middle,
         noise=float(np.median(noise)) if n else np.nan,
         searched=min(1.0, n * k * k / image.size),
-        rejected={reason: count for reason, count in reasons.items() if count},
+        rejected=counted(reasons),
     )
 
 
