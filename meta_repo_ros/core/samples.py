@@ -38,9 +38,9 @@ class Health(enum.IntEnum):
 UNIT = {Kind.PRESSURE: 'Pa', Kind.FLOW: 'm/s', Kind.ACOUSTIC: 'Pa'}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ChannelGroup:
-    """Channels of one kind behind converters of one rate.
+    """Channels of one kind behind converters of one rate; one object is equal to itself alone.
 
     Attributes:
         kind: what they measure.
@@ -114,12 +114,14 @@ class Block:
         start: stamp of the first sample, ns.
         duration: ns.
         groups: one entry per group, each starting at ``start``.
+        notes: for people: what the source says of its channels and cannot be.
     """
 
     sequence: int
     start: int
     duration: int
     groups: tuple[Samples, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def end(self) -> int:
