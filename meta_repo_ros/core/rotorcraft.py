@@ -32,6 +32,10 @@ class Rotorcraft:
         drag_area: equivalent flat-plate area along the horizontal, m2.
         tilt_time: time constant from commanded to actual tilt of the thrust, s.
         fixed_pitch: whether thrust is by rotor speed alone.
+        hover_fraction: thrust fraction of a setpoint (throttle or collective, 0 to 1) that hovers
+            at nominal mass, sea level.
+        thrust_exponent: thrust grows with the fraction to this power.
+        collective_range: blade pitch of fraction 0 and of fraction 1, rad; None for fixed pitch.
 
     Raises:
         RotorcraftError: a value that cannot be.
@@ -48,13 +52,16 @@ class Rotorcraft:
     drag_area: float = 0.0
     tilt_time: float = 0.2
     fixed_pitch: bool = False
+    hover_fraction: float = 0.5
+    thrust_exponent: float = 1.0
+    collective_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot fly."""
         limits = {
             'radius': (0.02, 30.0), 'rotors': (1, 16), 'mass': (0.01, 1e5), 'blades': (1, 12),
             'rotor_speed': (1.0, 5000.0), 'thrust_ratio': (1.0, 20.0), 'drag_area': (0.0, 100.0),
-            'tilt_time': (0.0, 10.0),
+            'tilt_time': (0.0, 10.0), 'hover_fraction': (0.01, 1.0), 'thrust_exponent': (0.2, 5.0),
         }  # fmt: skip
         for field_name, (low, high) in limits.items():
             value = getattr(self, field_name)
@@ -98,12 +105,29 @@ class Rotorcraft:
         force = self.weight if thrust is None else thrust
         return math.sqrt(max(force, 0.0) / (2.0 * density * self.disk_area))
 
+    def thrust_fraction(self, thrust: float = math.nan, collective: float = math.nan) -> float:
+        """Fraction, 0 to 1, that a setpoint would say for what is commanded now; NaN if unknown.
+
+        Args:
+            thrust: of all rotors as commanded, N.
+            collective: mean blade pitch, rad; goes before the thrust where the range is known.
+        """
+        if self.collective_range is not None and math.isfinite(collective):
+            low, high = self.collective_range
+            fraction = (collective - low) / (high - low)
+        elif math.isfinite(thrust):
+            ratio = max(thrust, 0.0) / self.weight
+            fraction = self.hover_fraction * ratio ** (1.0 / self.thrust_exponent)
+        else:
+            return math.nan
+        return max(0.0, min(fraction, 1.0))
+
 
 ROTORCRAFT: Mapping[str, Rotorcraft] = MappingProxyType({
     'f450': Rotorcraft(
         'f450', radius=0.1194, rotors=4, mass=1.4, blades=2, rotor_speed=510.0,
         rotor_speed_band=(150.0, 900.0), thrust_ratio=2.0, drag_area=0.02, tilt_time=0.15,
-        fixed_pitch=True,
+        fixed_pitch=True, hover_fraction=0.42, thrust_exponent=1.74,
     ),
     'ah1s': Rotorcraft(
         'ah1s', radius=6.706, rotors=1, mass=4300.0, blades=2, rotor_speed=33.9,

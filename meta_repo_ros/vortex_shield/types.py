@@ -65,6 +65,8 @@ class FlightState:
         velocity: over ground, ENU, m/s; None where unknown.
         wind: velocity of the air over ground, ENU, m/s; None where unknown.
         orientation: body to ENU; None where unknown.
+        thrust_fraction: as a setpoint's thrust, of the throttle or collective now commanded, 0 to
+            1: see :meth:`Rotorcraft.thrust_fraction`.
     """
 
     stamp: int
@@ -80,6 +82,7 @@ class FlightState:
     velocity: Vector | None = None
     wind: Vector | None = None
     orientation: Quaternion | None = None
+    thrust_fraction: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
