@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -10,6 +11,7 @@ from types import MappingProxyType
 from meta_repo_ros.control.autopilot import Autopilot
 from meta_repo_ros.control.fixed_wing import FixedWingAutopilot
 from meta_repo_ros.control.multirotor import MultirotorAutopilot
+from meta_repo_ros.control.rotorcraft import RotorcraftAutopilot
 
 
 @dataclass(frozen=True)
@@ -19,10 +21,30 @@ class Trim:
     Attributes:
         throttle: 0 to 1.
         pitch: rad, nose up positive.
+        roll: rad, right positive.
+        controls: positions of all actuators, in their order; empty where not known.
     """
 
     throttle: float
     pitch: float
+    roll: float = 0.0
+    controls: tuple[float, ...] = ()
+
+
+def ah1s_hover_thrust(position: float) -> float:
+    """Thrust, N, of the AH-1S in a hover at sea level and 324 rpm.
+
+    Blade element and momentum theory together (J. G. Leishman, "Principles of Helicopter
+    Aerodynamics", 2nd ed., eq. 3.73), with radius, chord, twist and lift slope of JSBSim's model.
+
+    Args:
+        position: of the collective, 0 to 1.
+    """
+    solidity, slope, tip_speed, area = 0.06511, 6.0, 227.5, 141.26
+    pitch = 0.14 + 0.22 * position - 0.75 * 0.175
+    loading = solidity * slope / 16.0
+    inflow = loading * (math.sqrt(1.0 + 4.0 * max(pitch, 0.0) / (3.0 * loading)) - 1.0)
+    return 2.0 * inflow**2 * 1.225 * area * tip_speed**2
 
 
 @dataclass(frozen=True)
@@ -42,6 +64,13 @@ class Aircraft:
         removed: subsystems of the JSBSim model left out: its own sensors, which would only draw
             random numbers.
         properties: further properties to set before the start.
+        running: properties that start the engines once the initial state is set.
+        rotor_speed: property of an engine that tells the speed of its rotor, rpm.
+        collective: property that tells the collective, rad; None for fixed pitch.
+        controls: positions of the actuators while rotors spin up; all at ``hover`` if empty.
+        spin_up: how long rotors take from rest to the speed of a hover, s.
+        settle: how long the autopilot hovers before the start, s, for what JSBSim cannot trim; the
+            flight then starts with the attitude and the controls that this found.
     """
 
     model: str
@@ -55,6 +84,12 @@ class Aircraft:
     thrust: Callable[[Sequence[float]], float] | None = None
     removed: tuple[str, ...] = ()
     properties: Mapping[str, float] = field(default_factory=dict)
+    running: Mapping[str, float] = field(default_factory=lambda: {'propulsion/set-running': -1.0})
+    rotor_speed: str = 'propeller-rpm'
+    collective: str | None = None
+    controls: tuple[float, ...] = ()
+    spin_up: float = 1.5
+    settle: float = 0.0
 
 
 AIRCRAFT: Mapping[str, Aircraft] = MappingProxyType({
@@ -89,6 +124,37 @@ AIRCRAFT: Mapping[str, Aircraft] = MappingProxyType({
         removed=('SensorImu.xml', 'SensorBaro.xml', 'SensorGps.xml'),
         # read by the model's own yaw loop, which stays switched off
         properties={'sensor/imu/gyroZ_rps': 0.0},
+    ),
+    'ah1s': Aircraft(
+        model='ah1s',
+        actuators=(
+            'fcs/collective-cmd-norm',
+            'fcs/aileron-cmd-norm',
+            'fcs/elevator-cmd-norm',
+            'fcs/rudder-cmd-norm',
+            'fcs/nominal-rpm',
+        ),
+        # forward stick and left pedal are positive in this model; its governor counts in rpm
+        signs=(1.0, 1.0, -1.0, -1.0, 30.0 / math.pi),
+        autopilot=lambda trim: RotorcraftAutopilot(trim.controls, trim.roll, trim.pitch),
+        step_rate=200,
+        trimmed=False,
+        hover=0.6,
+        rotors=1,
+        thrust=lambda controls: ah1s_hover_thrust(controls[0]),
+        # as in its own flight test: controls as they are given, and the governor in charge
+        properties={
+            'fcs/adj/collective-profile': 0.0,
+            'fcs/adj/center-sensitivity': 1.0,
+            'fcs/rpm-governor-active-norm': 1.0,
+        },
+        running={'propulsion/engine[0]/set-running': 1.0, 'propulsion/engine[1]/set-running': 1.0},
+        rotor_speed='rotor-rpm',
+        collective='propulsion/engine/collective-ctrl-rad',
+        # from its flight test
+        controls=(0.6, 0.19, 0.156, -0.39, 324.0 * math.pi / 30.0),
+        spin_up=6.0,
+        settle=20.0,
     ),
 })  # fmt: skip
 """Aircraft by the name that scenarios use (case does not matter)."""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import jsbsim
 
+from meta_repo_ros.control.setpoints import Command
 from meta_repo_ros.core import rotations
 from meta_repo_ros.core.rotations import Vector
 from meta_repo_ros.simulation.aircraft import AIRCRAFT, Aircraft, Trim
@@ -31,7 +32,7 @@ _SLUG = 14.593902937206
 _LBFT = _LB * _FT  # N m
 _RANKINE = 1.0 / 1.8
 _RPM = math.pi / 30.0
-_SPIN_UP = 1.5  # s, from standing rotors to hover
+_HOLD = 0.05  # s between returns to where an aircraft starts while its rotor spins up
 _TURBULENCE_TYPES = {'none': 0, 'milspec': 3, 'tustin': 4}
 
 _EXTERNAL = """<external_reactions>
@@ -118,8 +119,11 @@ class Vehicle:
             self._set('atmosphere/turbulence/milspec/severity', turbulence.severity)
         self._read = [self._node(name).get_double_value for name in _STATE_PROPERTIES]
         engines = [f'propulsion/engine[{i}]' for i in range(aircraft.rotors)]
-        self._rpm = [self._node(f'{e}/propeller-rpm').get_double_value for e in engines]
+        self._rpm = [self._node(f'{e}/{aircraft.rotor_speed}').get_double_value for e in engines]
         self._thrust = [self._node(f'{e}/thrust-lbs').get_double_value for e in engines]
+        self._collective = (
+            self._node(aircraft.collective).get_double_value if aircraft.collective else None
+        )
         self._actuators = [self._node(name).set_double_value for name in aircraft.actuators]
         self._force = [
             self._node(f'external_reactions/effects/{c}').set_double_value for c in 'xyz'
@@ -138,6 +142,8 @@ class Vehicle:
         self._set('external_reactions/effects_moment/magnitude-lbsft', 1.0)
         self._thrust_command = math.nan
         self._origin: tuple[Vector, rotations.Quaternion] | None = None
+        if aircraft.settle:
+            self.trim = self._settle()
         self.state = self._sense()
 
     def step(self, actuators: Sequence[float], wrenches: Sequence[Wrench] = ()) -> VehicleState:
@@ -150,10 +156,7 @@ class Vehicle:
         Raises:
             VehicleError: JSBSim gave up, or its state is no longer finite.
         """
-        for setter, value, sign in zip(
-            self._actuators, actuators, self.aircraft.signs, strict=True
-        ):
-            setter(sign * value)
+        self._actuate(actuators)
         if self.aircraft.thrust is not None:
             self._thrust_command = self.aircraft.thrust(actuators)
         if wrenches:
@@ -164,6 +167,12 @@ class Vehicle:
         self._ticks += 1
         self.state = self._sense()
         return self.state
+
+    def _actuate(self, positions: Sequence[float]) -> None:
+        for setter, value, sign in zip(
+            self._actuators, positions, self.aircraft.signs, strict=True
+        ):
+            setter(sign * value)
 
     def _apply(self, wrenches: Sequence[Wrench]) -> None:
         # body x forward y left z up to JSBSim's x forward y right z down
@@ -216,7 +225,7 @@ class Vehicle:
             rotor_speed=tuple(abs(read()) * _RPM for read in self._rpm),
             thrust=sum(read() for read in self._thrust) * _LB,
             thrust_command=self._thrust_command,
-            collective=math.nan,
+            collective=math.nan if self._collective is None else self._collective(),
             mass=mass * _SLUG,
         )
 
@@ -257,17 +266,45 @@ class Vehicle:
     def _start_engines(self) -> None:
         if not self._fdm.run_ic():
             raise VehicleError(f'JSBSim cannot start {self.aircraft.model} from this initial state')
-        self._set('propulsion/set-running', -1)
+        for name, value in self.aircraft.running.items():
+            self._set(name, value)
 
     def _spin_up(self) -> Trim:
         """Let the rotors reach hover speed, then put the vehicle back to where it starts."""
-        for name, sign in zip(self.aircraft.actuators, self.aircraft.signs, strict=True):
-            self._set(name, sign * self.aircraft.hover)
-        for _ in range(round(_SPIN_UP / self._fdm.get_delta_t())):
+        kind = self.aircraft
+        controls = kind.controls or (kind.hover,) * len(kind.actuators)
+        for name, sign, value in zip(kind.actuators, kind.signs, controls, strict=True):
+            self._set(name, sign * value)
+        hold = round(_HOLD / self._fdm.get_delta_t()) if kind.settle else 0
+        for step in range(round(kind.spin_up / self._fdm.get_delta_t())):
             self._fdm.run()
+            if hold and step % hold == 0:
+                # a rotor that takes long would let it fall from the sky
+                self._fdm.run_ic()
+        self._return()
+        return Trim(kind.hover, 0.0, controls=controls)
+
+    def _settle(self) -> Trim:
+        """Hover under the autopilot, then put the vehicle back to where it starts, trimmed."""
+        autopilot = self.aircraft.autopilot(self.trim)
+        still = Command(velocity=(0.0, 0.0, 0.0))
+        dt = self._tick_ns * 1e-9
+        controls = self.trim.controls
+        for _ in range(round(self.aircraft.settle / dt)):
+            controls = autopilot.control(self._sense(), still, dt)
+            self._actuate(controls)
+            for _ in range(self._substeps):
+                self._fdm.run()
+        roll, pitch = self._fdm['attitude/phi-rad'], self._fdm['attitude/theta-rad']
+        self._set('ic/phi-deg', math.degrees(roll))
+        self._set('ic/theta-deg', math.degrees(pitch))
+        self._return()
+        self._origin = None
+        return Trim(self.trim.throttle, pitch, roll, controls)
+
+    def _return(self) -> None:
         if not self._fdm.run_ic():
             raise VehicleError('JSBSim cannot return to the initial state')
-        return Trim(self.aircraft.hover, 0.0)
 
     def _node(self, name: str) -> jsbsim.FGPropertyNode:
         node = self._manager.get_node(name)
@@ -304,6 +341,9 @@ def _load(aircraft: Aircraft) -> jsbsim.FGFDMExec:
         copy = Path(scratch) / aircraft.model / source.name
         copy.parent.mkdir()
         tree.write(copy)
+        for inner in folder.iterdir():
+            if inner.is_dir():  # its engines and systems, looked for beside the top file
+                (copy.parent / inner.name).symlink_to(inner)
         fdm.set_aircraft_path(scratch)
         if not fdm.load_model(aircraft.model):
             raise VehicleError(f'JSBSim cannot load {aircraft.model!r} from {source}')
