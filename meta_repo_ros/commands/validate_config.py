@@ -22,13 +22,15 @@ _SCENARIOS = 'scenarios'
     'paths', nargs=-1, metavar='[PATH]...', type=click.Path(exists=True, path_type=Path)
 )
 @click.option('--tables', is_flag=True, help='Print tables of all parameters, as Markdown.')
+@click.option('--strict', is_flag=True, help='Take warnings for problems.')
 @click.pass_context
-def command(context: click.Context, paths: tuple[Path, ...], tables: bool) -> None:
+def command(context: click.Context, paths: tuple[Path, ...], tables: bool, strict: bool) -> None:
     """Check parameter files and scenarios, with file and line.
 
     PATH is a file, or a directory that is searched for .yaml files; files below a directory
     `scenarios` are scenarios. Without PATH the shipped configuration is checked, and every node
-    must have its file there. Exit code 0: all is well; 1: something is not.
+    must have its file there. A warning names what is asked for and cannot hold, and what the node
+    does instead. Exit code 0: all is well; 1: something is not.
     """
     from meta_repo_ros.core.installation import config_directory
     from meta_repo_ros.core.parameter_tables import tables as rendered
@@ -55,9 +57,12 @@ def command(context: click.Context, paths: tuple[Path, ...], tables: bool) -> No
         problems += check(file, nodes)
     for problem in problems:
         click.echo(str(problem))
-    bad = len({problem.path for problem in problems})
-    click.echo(f'{len(files)} files checked, {len(problems)} problems in {bad}', err=True)
-    context.exit(1 if problems else 0)
+    wrong = [problem for problem in problems if strict or not problem.warning]
+    bad = len({problem.path for problem in wrong})
+    warnings = len(problems) - len(wrong)
+    counted = f', {warnings} warnings' if warnings else ''
+    click.echo(f'{len(files)} files checked, {len(wrong)} problems in {bad}{counted}', err=True)
+    context.exit(1 if wrong else 0)
 
 
 def check(file: Path, nodes: Mapping[str, type]) -> list[Problem]:

@@ -21,6 +21,7 @@ from meta_repo_ros.core.parameters import (
     ParameterSpec,
     describe,
     from_mapping,
+    warnings_of,
 )
 
 _KEY = 'ros__parameters'
@@ -43,18 +44,16 @@ _FREE = 'qos_overrides.'
 
 @dataclass(frozen=True, order=True)
 class Problem:
-    """What is wrong in a file, where, and what would be right."""
+    """What is wrong in a file, where, and what would be right; a warning: a node runs with it."""
 
     path: Path
     line: int
     reason: str
+    warning: bool = False
 
     def __str__(self) -> str:
-        return (
-            f'{self.path}:{self.line}: {self.reason}'
-            if self.line
-            else f'{self.path}: {self.reason}'
-        )
+        reason = f'warning: {self.reason}' if self.warning else self.reason
+        return f'{self.path}:{self.line}: {reason}' if self.line else f'{self.path}: {reason}'
 
 
 @dataclass(frozen=True)
@@ -150,9 +149,13 @@ class _Reader:
                 self.problem(line, f'{node}: {key}: missing; a {spec.type_name} must be given')
         if sound:
             try:
-                from_mapping(self.nodes[node], values)
+                taken: Any = from_mapping(self.nodes[node], values)
             except ParameterError as error:
                 self.problem(line, f'{node}: {error}')
+                return
+            for warning in warnings_of(taken):
+                at = given[warning.key].line if warning.key in given else line
+                self.problems.append(Problem(self.path, at, f'{node}: {warning}', warning=True))
 
     def values(self, node: Any, prefix: str) -> Iterator[tuple[str, Given]]:
         """Dotted names and values below ``ros__parameters``."""

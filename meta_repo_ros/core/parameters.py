@@ -2,6 +2,8 @@
 """Parameters as frozen dataclasses: description, unit, range, read-only mark; checked as a whole.
 
 A nested dataclass gives dotted names (``detection.sensitivity``), as ROS parameters have them.
+A dataclass with a method ``warnings() -> tuple[ParameterWarning, ...]`` says there what it takes
+although it cannot hold.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 Value = bool | int | float | str | tuple[Any, ...]
 T = TypeVar('T')
@@ -35,6 +37,16 @@ class ParameterError(ValueError):
         super().__init__(f'{key}: {reason}' if key else reason)
         self.key = key
         self.reason = reason
+
+
+class ParameterWarning(NamedTuple):
+    """What a parameter asks for and cannot have; ``reason`` says what is done instead."""
+
+    key: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f'{self.key}: {self.reason}'
 
 
 @dataclass(frozen=True)
@@ -193,6 +205,12 @@ def to_mapping(instance: Any) -> dict[str, Value]:
         else:
             result[item.name] = value
     return result
+
+
+def warnings_of(instance: Any) -> tuple[ParameterWarning, ...]:
+    """What a checked parameter dataclass takes although it cannot hold."""
+    method = getattr(instance, 'warnings', None)
+    return tuple(method()) if callable(method) else ()
 
 
 def parameter_hash(instance: Any) -> str:
