@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Blocks of rotor samples: message to block and back, and what is refused."""
+"""Blocks of rotor samples: message and block, what is refused, converters, aliasing."""
 
 from __future__ import annotations
 
 import array
+import itertools
 import math
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from meta_repo_ros.core.converter import Converter, Decimator, alias, effective_band, quantise
 from meta_repo_ros.core.sample_message import SampleError, fill, read
 from meta_repo_ros.core.samples import Block, ChannelGroup, Kind, Samples
 from meta_repo_ros.msg import SampleBlock
@@ -150,3 +152,92 @@ def test_a_block_without_a_stamp_is_refused() -> None:
     unstamped.header.stamp.sec = unstamped.header.stamp.nanosec = 0
     with pytest.raises(SampleError, match='stamp'):
         read(unstamped)
+
+
+SOURCE = 48000.0
+
+
+def tone(frequency: float, rate: float, seconds: float = 1.0) -> np.ndarray:
+    return np.sin(2.0 * math.pi * frequency * np.arange(round(seconds * rate)) / rate)[:, None]
+
+
+def amplitude(x: np.ndarray, frequency: float, rate: float) -> float:
+    """Of a tone in the later part of a signal, by the discrete Fourier transform at it."""
+    x = x[len(x) // 2 :, 0] - x[len(x) // 2 :, 0].mean()
+    window = np.hanning(len(x))
+    at = np.exp(-2j * math.pi * frequency * np.arange(len(x)) / rate)
+    return float(2.0 * abs((x * window * at).sum()) / window.sum())
+
+
+def sampled(frequency: float, *, anti_alias: bool) -> np.ndarray:
+    """A tone of 1 Pa at the microphones, as the block carries it."""
+    microphones = group(Kind.ACOUSTIC, 2000.0, 24, 1)
+    counts = Converter(microphones, SOURCE, anti_alias=anti_alias).push(tone(frequency, SOURCE))
+    return microphones.values(counts)
+
+
+def test_a_tone_of_1500_hz_does_not_appear_at_500_hz() -> None:
+    assert alias(1500.0, 2000.0) == 500.0
+    good = amplitude(sampled(1500.0, anti_alias=True), 500.0, 2000.0)
+    unfiltered = amplitude(sampled(1500.0, anti_alias=False), 500.0, 2000.0)
+    assert unfiltered == pytest.approx(1.0, abs=0.01)
+    assert 20.0 * math.log10(unfiltered / good) >= 60.0
+
+
+@pytest.mark.parametrize('frequency', [1100.0, 1250.0, 2400.0, 5000.0 - 350.0, 19000.0 + 250.0])
+def test_nothing_above_the_band_folds_into_it(frequency: float) -> None:
+    folded = alias(frequency, 2000.0)
+    good = amplitude(sampled(frequency, anti_alias=True), folded, 2000.0)
+    unfiltered = amplitude(sampled(frequency, anti_alias=False), folded, 2000.0)
+    assert 20.0 * math.log10(unfiltered / good) >= 60.0
+
+
+@pytest.mark.parametrize('frequency', [60.0, 217.0, 500.0, 890.0])
+def test_what_is_in_the_band_passes(frequency: float) -> None:
+    passed = amplitude(sampled(frequency, anti_alias=True), frequency, 2000.0)
+    assert 20.0 * math.log10(passed) == pytest.approx(0.0, abs=0.1)
+
+
+def test_a_microphone_passes_no_steady_pressure() -> None:
+    microphones = group(Kind.ACOUSTIC, 2000.0, 24, 1)
+    loud = Converter(microphones, SOURCE).push(np.full((4800, 1), 150.0))
+    assert np.abs(microphones.values(loud)).max() < 1e-3
+
+
+@pytest.mark.parametrize(('kind', 'rate'), [(Kind.PRESSURE, 1000.0), (Kind.FLOW, 500.0)])
+def test_pieces_give_what_the_whole_gives(kind: Kind, rate: float) -> None:
+    sensors = group(kind, rate, 16, 3)
+    signal = 50.0 + np.random.default_rng(1).standard_normal((9600, 3))
+    whole = Converter(sensors, SOURCE).push(signal)
+    converter = Converter(sensors, SOURCE)
+    cuts = [0, 1, 7, 100, 101, 4000, 9599, 9600]
+    pieces = [converter.push(signal[a:b]) for a, b in itertools.pairwise(cuts)]
+    np.testing.assert_array_equal(np.concatenate(pieces), whole)
+    assert len(whole) == round(0.2 * rate)
+
+
+def test_the_stated_delay_is_that_of_a_slow_signal() -> None:
+    decimator = Decimator(SOURCE, 1000.0)
+    ramp = np.arange(48000)[:, None] / SOURCE
+    late = np.arange(1000)[:, None] / 1000.0 - decimator.push(ramp)
+    assert late[-1, 0] == pytest.approx(decimator.delay, rel=0.02)
+    assert 0.0 < decimator.delay < 0.005
+
+
+def test_converters_round_and_clip() -> None:
+    pressure = group(Kind.PRESSURE, 1000.0, 16, 1)
+    lsb = 2e5 / 65535
+    assert pressure.resolution == pytest.approx(3.05, abs=0.01)
+    given = np.array([-5.0, 0.4 * lsb, 0.6 * lsb, 101325.0, 2e5, 3e5, math.nan])
+    counts = quantise(given, pressure)
+    assert counts.tolist() == [0, 0, 1, round(101325 / lsb), 65535, 65535, 0]
+    assert counts.dtype == np.int32
+
+
+def test_the_effective_band_ends_where_the_filter_begins() -> None:
+    assert effective_band(2000.0, (20.0, 20000.0)) == (20.0, 900.0)
+    assert effective_band(48000.0, (20.0, 20000.0)) == (20.0, 20000.0)
+    with pytest.raises(ValueError, match='carries 900 Hz'):
+        effective_band(2000.0, (1000.0, 20000.0))
+    with pytest.raises(ValueError, match='whole multiple'):
+        Decimator(48000.0, 44100.0)
