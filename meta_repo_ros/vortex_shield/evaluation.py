@@ -264,9 +264,9 @@ def roc(positive: np.ndarray[Any, np.dtype[np.bool_]], score: Array) -> tuple[Ar
     """False and true positive rate for each threshold from the highest score down, from (0, 0)."""
     order = np.argsort(-score, kind='stable')
     ranked, hits = score[order], positive[order]
-    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1) if len(ranked) else []
-    true = np.concatenate(([0], np.cumsum(hits)[last])) if len(ranked) else np.zeros(1)
-    false = np.concatenate(([0], np.cumsum(~hits)[last])) if len(ranked) else np.zeros(1)
+    last = np.flatnonzero(np.append(np.diff(ranked) != 0.0, True)[: len(ranked)])
+    true = np.concatenate(([0], np.cumsum(hits)[last]))
+    false = np.concatenate(([0], np.cumsum(~hits)[last]))
     with np.errstate(invalid='ignore'):
         return np.asarray(false / false[-1], float), np.asarray(true / true[-1], float)
 

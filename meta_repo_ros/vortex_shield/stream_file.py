@@ -226,8 +226,8 @@ def _samples(file: _File, kind: Kind, vehicle: Mapping[str, float]) -> Samples:
         raise file.error(f'{name}_range', f'is {shown}, must be (low, high) with low below high')
     low, high = map(float, limits)
     counts = _counts(file, f'{name}_raw', f'{name}_station_r')
-    bits, counts = _scaled(file, kind, counts, (low, high), vehicle)
-    channels = counts.shape[1]
+    bits, scaled = _scaled(file, kind, counts, (low, high), vehicle)
+    channels = scaled.shape[1]
     group = ChannelGroup(
         kind=kind,
         rate=rate,
@@ -243,7 +243,7 @@ def _samples(file: _File, kind: Kind, vehicle: Mapping[str, float]) -> Samples:
         file.notes.append(f'{name}_station_r is missing: where the {name} sensors sit is unknown')
     start = round(file.scalar(f'{name}_t0', 0.0) * NANOSECONDS)
     health = _station(file, f'{name}_health', channels, float(Health.GOOD))
-    return Samples(group, start, counts, _healths(health))
+    return Samples(group, start, scaled, _healths(health))
 
 
 def _healths(values: Array) -> Healths:
