@@ -30,7 +30,10 @@ class MultirotorGains:
         torque_per_thrust: drag torque over thrust of a rotor, m.
         full_thrust: thrust of one rotor at full throttle, N.
         exponent: thrust grows with throttle to this power.
-        horizontal_speed, vertical_speed: limits, m/s.
+        horizontal_speed: limit, m/s.
+        vertical_speed: limit on the way to an altitude, m/s.
+        descent_speed: limit of a commanded velocity, m/s: a vortex ring can be flown into.
+        thrust_per_speed: thrust of one rotor over the square of its speed at sea level, N s2.
         tilt_limit: rad.
     """
 
@@ -42,6 +45,8 @@ class MultirotorGains:
     exponent: float = 1.74
     horizontal_speed: float = 12.0
     vertical_speed: float = 4.0
+    descent_speed: float = 8.0
+    thrust_per_speed: float = 1.32e-5
     tilt_limit: float = math.radians(30.0)
     altitude: float = 1.0  # 1/s
     velocity: float = 1.2  # 1/s
@@ -60,6 +65,7 @@ class MultirotorAutopilot(Autopilot):
         Field.ATTITUDE
         | Field.BODY_RATE
         | Field.THRUST
+        | Field.ROTOR_SPEED
         | Field.ALTITUDE
         | Field.AIRSPEED
         | Field.COURSE
@@ -75,7 +81,8 @@ class MultirotorAutopilot(Autopilot):
     def control(self, state: FlightState, command: Command, dt: float) -> tuple[float, ...]:
         """Throttles for the next ``dt`` seconds.
 
-        Attitude or body rate fly as given, with ``thrust`` or the thrust that holds the altitude.
+        Attitude or body rate fly as given, with ``thrust``, the thrust of ``rotor_speed``, or the
+        thrust that holds the altitude.
         Otherwise velocity; or airspeed along course, as if the air stood still; or a hover.
         Attitude beside a velocity gives the heading.
         """
@@ -95,6 +102,10 @@ class MultirotorAutopilot(Autopilot):
             attitude, thrust = self._tilt(acceleration)
         if command.thrust is not None:
             thrust = 4.0 * g.full_thrust * command.thrust**g.exponent
+        if command.rotor_speed is not None:
+            # what tilts and turns it comes on top
+            squares = [speed * speed for speed in command.rotor_speed]
+            thrust = 4.0 * g.thrust_per_speed * sum(squares) / len(squares)
         rate = command.body_rate if command.body_rate is not None else self._rate(state, attitude)
         return self._mix(thrust, rate, state.body_rate)
 
@@ -112,10 +123,11 @@ class MultirotorAutopilot(Autopilot):
             self._altitude, up = command.altitude, None
         if up is None:
             up = g.altitude * ((self._altitude or 0.0) - state.altitude)
+            up = clamp(up, -g.vertical_speed, g.vertical_speed)
         else:
             self._altitude = state.altitude
         shrink = min(1.0, g.horizontal_speed / max(math.hypot(east, north), 1e-9))
-        wanted = (east * shrink, north * shrink, clamp(up, -g.vertical_speed, g.vertical_speed))
+        wanted = (east * shrink, north * shrink, clamp(up, -g.descent_speed, g.vertical_speed))
         force = [0.0, 0.0, GRAVITY]
         for axis in range(3):
             error = wanted[axis] - state.velocity[axis]

@@ -124,14 +124,19 @@ class Rotorcraft:
 
 
 ROTORCRAFT: Mapping[str, Rotorcraft] = MappingProxyType({
+    # JSBSim's F450 with its DJI 9450 propellers (9.4 in) and E305 motors; hover at sea level, idle
+    # and greatest speed as its autopilot flies it
     'f450': Rotorcraft(
         'f450', radius=0.1194, rotors=4, mass=1.4, blades=2, rotor_speed=510.0,
-        rotor_speed_band=(150.0, 900.0), thrust_ratio=2.0, drag_area=0.02, tilt_time=0.15,
+        rotor_speed_band=(150.0, 1000.0), thrust_ratio=4.0, drag_area=0.016, tilt_time=0.15,
         fixed_pitch=True, hover_fraction=0.42, thrust_exponent=1.74,
     ),
+    # JSBSim's ah1s: 44 ft, 324 rpm, 8500 lb with crew and its tanks empty, as it is flown; band
+    # 294 to 339 rpm, drag of the fuselage 10.4 ft2; the rest measured in its simulated flight
     'ah1s': Rotorcraft(
-        'ah1s', radius=6.706, rotors=1, mass=4300.0, blades=2, rotor_speed=33.9,
-        rotor_speed_band=(30.8, 35.6), thrust_ratio=1.25, drag_area=2.5, tilt_time=0.5,
+        'ah1s', radius=6.7056, rotors=1, mass=3855.5, blades=2, rotor_speed=33.93,
+        rotor_speed_band=(30.8, 35.5), thrust_ratio=1.4, drag_area=1.0, tilt_time=0.7,
+        hover_fraction=0.59, thrust_exponent=1.15, collective_range=(0.14, 0.36),
     ),
 })  # fmt: skip
 """Vehicles by the name that scenarios and configurations use."""

@@ -108,5 +108,6 @@ class Vibration(Effect):
 EFFECTS: dict[str, str] = {
     'force_pulse': f'{__name__}:ForcePulse',
     'vibration': f'{__name__}:Vibration',
+    'vortex_ring': 'meta_repo_ros.simulation.wake.effect:VortexRing',
 }
 """Registered effects as ``package.module:Class``."""
