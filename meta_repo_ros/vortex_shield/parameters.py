@@ -6,19 +6,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meta_repo_ros.core.parameters import ParameterWarning, group, parameter
+from meta_repo_ros.vortex_shield.intake import StreamParameters
 from meta_repo_ros.vortex_shield.interface_keys import VortexShieldKeys
 from meta_repo_ros.vortex_shield.risk import RiskParameters
 from meta_repo_ros.vortex_shield.vehicle_parameters import VehicleParameters
-
-
-@dataclass(frozen=True)
-class StreamParameters:
-    """Blocks of samples."""
-
-    block_length: float = parameter(
-        0.004, 'Duration of the blocks that the source sends; others are taken too.', unit='s',
-        minimum=0.0005, maximum=1.0,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True)
