@@ -31,22 +31,6 @@ class Trim:
     controls: tuple[float, ...] = ()
 
 
-def ah1s_hover_thrust(position: float) -> float:
-    """Thrust, N, of the AH-1S in a hover at sea level and 324 rpm.
-
-    Blade element and momentum theory together (J. G. Leishman, "Principles of Helicopter
-    Aerodynamics", 2nd ed., eq. 3.73), with radius, chord, twist and lift slope of JSBSim's model.
-
-    Args:
-        position: of the collective, 0 to 1.
-    """
-    solidity, slope, tip_speed, area = 0.06511, 6.0, 227.5, 141.26
-    pitch = 0.14 + 0.22 * position - 0.75 * 0.175
-    loading = solidity * slope / 16.0
-    inflow = loading * (math.sqrt(1.0 + 4.0 * max(pitch, 0.0) / (3.0 * loading)) - 1.0)
-    return 2.0 * inflow**2 * 1.225 * area * tip_speed**2
-
-
 @dataclass(frozen=True)
 class Aircraft:
     """One aircraft.
@@ -71,6 +55,7 @@ class Aircraft:
         spin_up: how long rotors take from rest to the speed of a hover, s.
         settle: how long the autopilot hovers before the start, s, for what JSBSim cannot trim; the
             flight then starts with the attitude and the controls that this found.
+        approach: speed towards a waypoint over the distance to it, 1/s, as it can brake.
     """
 
     model: str
@@ -90,6 +75,7 @@ class Aircraft:
     controls: tuple[float, ...] = ()
     spin_up: float = 1.5
     settle: float = 0.0
+    approach: float = 0.4
 
 
 AIRCRAFT: Mapping[str, Aircraft] = MappingProxyType({
@@ -141,7 +127,7 @@ AIRCRAFT: Mapping[str, Aircraft] = MappingProxyType({
         trimmed=False,
         hover=0.6,
         rotors=1,
-        thrust=lambda controls: ah1s_hover_thrust(controls[0]),
+        # no thrust: a blade pitch gives half of it or all of it, as the air comes
         # as in its own flight test: controls as they are given, and the governor in charge
         properties={
             'fcs/adj/collective-profile': 0.0,
@@ -155,6 +141,7 @@ AIRCRAFT: Mapping[str, Aircraft] = MappingProxyType({
         controls=(0.6, 0.19, 0.156, -0.39, 324.0 * math.pi / 30.0),
         spin_up=6.0,
         settle=20.0,
+        approach=0.12,
     ),
 })  # fmt: skip
 """Aircraft by the name that scenarios use (case does not matter)."""

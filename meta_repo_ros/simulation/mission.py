@@ -14,7 +14,6 @@ from meta_repo_ros.core.rotations import Vector, from_euler
 from meta_repo_ros.simulation.scenario import Manoeuvre, ManoeuvreValues
 from meta_repo_ros.simulation.state import VehicleState
 
-_APPROACH = 0.4  # 1/s, speed towards a waypoint over the distance to it
 _DEFAULT_SPEED = 3.0  # m/s towards a waypoint, where no airspeed is commanded
 
 
@@ -29,11 +28,14 @@ class Mission:
     Args:
         manoeuvres: in order of time.
         hovers: whether the aircraft can stop at a waypoint.
+        approach: speed towards a waypoint over the distance to it, 1/s.
     """
 
-    def __init__(self, manoeuvres: Sequence[Manoeuvre], *, hovers: bool) -> None:
+    def __init__(
+        self, manoeuvres: Sequence[Manoeuvre], *, hovers: bool, approach: float = 0.4
+    ) -> None:
         self._todo = list(manoeuvres)
-        self._hovers = hovers
+        self._hovers, self._approach = hovers, approach
         self._command = Command()
         self._waypoint: Vector | None = None
 
@@ -86,7 +88,7 @@ class Mission:
                 self._command, course=math.atan2(north, east), altitude=altitude
             )
         speed = self._command.airspeed or _DEFAULT_SPEED
-        speed = clamp(_APPROACH * distance, 0.0, speed)
+        speed = clamp(self._approach * distance, 0.0, speed)
         scale = speed / distance if distance > 1e-6 else 0.0
         return dataclasses.replace(
             self._command, velocity=(east * scale, north * scale, 0.0), altitude=altitude

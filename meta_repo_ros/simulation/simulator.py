@@ -76,7 +76,9 @@ class Simulator:
         )
         self.state: VehicleState = self._vehicle.state
         self._autopilot = aircraft.autopilot(self._vehicle.trim)
-        self._mission = Mission(scenario.manoeuvres, hovers=aircraft.hover > 0.0)
+        self._mission = Mission(
+            scenario.manoeuvres, hovers=aircraft.hover > 0.0, approach=aircraft.approach
+        )
         self._dt = 1.0 / scenario.header.rate
         self._ticks = 0
         self._setpoint: Setpoint | None = None

@@ -19,6 +19,9 @@ from meta_repo_ros.simulation.state import VehicleState
 from meta_repo_ros.simulation.wake.ring import RotorWake, WakeState, wake_seed
 from meta_repo_ros.simulation.wake.shape import WakeParameters
 
+# the AH-1S has two blades on a teetering hub, which passes on little of a moment on the disk
+_HUB = {'ah1s': 0.3}
+
 
 @dataclass(frozen=True)
 class VortexRingParameters:
@@ -48,7 +51,7 @@ class VortexRing(Effect):
         super().__init__(parameters, rng)
         rotorcraft = ROTORCRAFT[parameters.rotorcraft]
         self.wake: WakeState | None = None
-        self._radius = rotorcraft.radius
+        self._arm = rotorcraft.radius * _HUB.get(parameters.rotorcraft, 1.0)
         self._ring = RotorWake(rotorcraft, parameters.wake, wake_seed(rng))
 
     def force(self, state: VehicleState) -> Wrench:
@@ -56,5 +59,5 @@ class VortexRing(Effect):
         wake = self.wake = self._ring.advance(state)
         thrust = self.parameters.strength * state.thrust
         lift = thrust * (wake.thrust_factor - 1.0 + wake.one_per_rev)
-        torque = thrust * self._radius
+        torque = thrust * self._arm
         return Wrench((0.0, 0.0, lift), (torque * wake.roll, torque * wake.pitch, 0.0))
