@@ -33,7 +33,8 @@ class MultirotorGains:
         horizontal_speed: limit, m/s.
         vertical_speed: limit on the way to an altitude, m/s.
         descent_speed: limit of a commanded velocity, m/s: a vortex ring can be flown into.
-        thrust_per_speed: thrust of one rotor over the square of its speed at sea level, N s2.
+        thrust_per_speed: thrust of one rotor, by the two figures above, over the square of the
+            speed that it takes up near the hover, N s2.
         tilt_limit: rad.
     """
 
@@ -46,7 +47,7 @@ class MultirotorGains:
     horizontal_speed: float = 12.0
     vertical_speed: float = 4.0
     descent_speed: float = 8.0
-    thrust_per_speed: float = 1.32e-5
+    thrust_per_speed: float = 1.22e-5
     tilt_limit: float = math.radians(30.0)
     altitude: float = 1.0  # 1/s
     velocity: float = 1.2  # 1/s

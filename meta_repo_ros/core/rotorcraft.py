@@ -127,7 +127,7 @@ ROTORCRAFT: Mapping[str, Rotorcraft] = MappingProxyType({
     # JSBSim's F450 with its DJI 9450 propellers (9.4 in) and E305 motors; hover at sea level, idle
     # and greatest speed as its autopilot flies it
     'f450': Rotorcraft(
-        'f450', radius=0.1194, rotors=4, mass=1.4, blades=2, rotor_speed=510.0,
+        'f450', radius=0.1194, rotors=4, mass=1.4, blades=2, rotor_speed=514.0,
         rotor_speed_band=(150.0, 1000.0), thrust_ratio=4.0, drag_area=0.016, tilt_time=0.15,
         fixed_pitch=True, hover_fraction=0.42, thrust_exponent=1.74,
     ),
