@@ -16,6 +16,7 @@ from meta_repo_ros.core.parameters import group, parameter
 from meta_repo_ros.core.rotorcraft import ROTORCRAFT
 from meta_repo_ros.simulation.effects import Effect, Wrench
 from meta_repo_ros.simulation.state import VehicleState
+from meta_repo_ros.simulation.vehicle import VehicleError
 from meta_repo_ros.simulation.wake.ring import RotorWake, WakeState, wake_seed
 from meta_repo_ros.simulation.wake.shape import WakeParameters
 
@@ -52,10 +53,20 @@ class VortexRing(Effect):
         rotorcraft = ROTORCRAFT[parameters.rotorcraft]
         self.wake: WakeState | None = None
         self._arm = rotorcraft.radius * _HUB.get(parameters.rotorcraft, 1.0)
+        self._rotors = rotorcraft.rotors
         self._ring = RotorWake(rotorcraft, parameters.wake, wake_seed(rng))
 
     def force(self, state: VehicleState) -> Wrench:
-        """Wrench over the coming step."""
+        """Wrench over the coming step.
+
+        Raises:
+            VehicleError: the aircraft is another one.
+        """
+        if len(state.rotor_speed) != self._rotors:
+            raise VehicleError(
+                f'effect vortex_ring is for {self.parameters.rotorcraft} with {self._rotors} '
+                f'rotor(s), this aircraft has {len(state.rotor_speed)}: correct its rotorcraft'
+            )
         wake = self.wake = self._ring.advance(state)
         thrust = self.parameters.strength * state.thrust
         lift = thrust * (wake.thrust_factor - 1.0 + wake.one_per_rev)
