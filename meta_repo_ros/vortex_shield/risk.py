@@ -7,9 +7,9 @@ boundary on the criterion of whoever drew it. So the answer is a probability.
 
 A region has the outline of Johnson's stability boundary (NASA/TP-2005-213477), its three axial and
 forward limits random (:class:`Outline`). Given the airspeed, everything uncertain along the sink
-axis is normal and integrated exactly; over the airspeed the integral is a Gauss-Hermite sum on
-quantiles of the Rice distribution (cube root approximation of Abdel-Aty, Biometrika 41, 1954),
-which keeps every result monotone where the true one is.
+axis is normal and integrated exactly; over the airspeed, which is Rice distributed (cube root
+approximation of Abdel-Aty, Biometrika 41, 1954), the integral is a trapezoidal sum that keeps the
+result monotone where the true one is.
 """
 
 from __future__ import annotations
@@ -28,13 +28,12 @@ from meta_repo_ros.core.rotorcraft import SEA_LEVEL_DENSITY, Rotorcraft
 
 Floats = NDArray[np.float64]
 
-_NODES, _WEIGHTS = (
-    tuple(float(value) for value in values) for values in np.polynomial.hermite_e.hermegauss(6)
-)
-_WEIGHTS = tuple(weight / math.sqrt(2.0 * math.pi) for weight in _WEIGHTS)
+_KNOTS = (0.0, 0.3, 0.5, 0.65, 0.77, 0.87, 0.94, 0.985, 1.0)  # of the greatest airspeed
 _ROOT_HALF = math.sqrt(0.5)
 _LEAST_THRUST = 0.25  # of the weight; below it v_h says nothing of the wake that is there
 _LEAST_SIGMA = 0.02  # m/s
+_FAR = 100.0  # v_h; what is beyond is taken as this
+_CHUNK = 1 << 15
 
 
 class Outline(NamedTuple):
@@ -192,6 +191,35 @@ class _Distance:
         return inner + (abs(sink - z) + abs(airspeed - x))
 
 
+class _Knot(NamedTuple):
+    """Of the integral over the airspeed.
+
+    Attributes:
+        root: airspeed to the power 2/3, over v_h; there the Rice distribution is all but normal.
+        rise: from the edge of onset to the middle.
+        fall: from the middle to the edge of the end.
+        end_variance: of that edge; as that of the onset where the two meet.
+    """
+
+    root: float
+    rise: float
+    fall: float
+    end_variance: float
+
+
+@functools.cache
+def _knots(outline: Outline) -> tuple[_Knot, ...]:
+    half = 0.5 * (outline.leave - outline.onset)
+    onset, leave = outline.onset_sigma**2, outline.leave_sigma**2
+    result = []
+    for ratio in _KNOTS:
+        m = 1.0 - ratio * ratio
+        root = (ratio * outline.airspeed) ** (2.0 / 3.0) if ratio else -math.inf
+        close = m**1.5
+        result.append(_Knot(root, half * m**0.2, half * close, onset + (leave - onset) * close))
+    return tuple(result)
+
+
 @functools.cache
 def _distance() -> _Distance:
     return _Distance(INSIDE)
@@ -242,6 +270,20 @@ class Risk:
             np.asarray(value, dtype=np.float64)
             for value in (sink_rate, airspeed, thrust, density, sink_sigma, airspeed_sigma)
         ))  # fmt: skip
+        if s.size <= _CHUNK:
+            return self._assess(s, x, t, rho, s_sigma, x_sigma)
+        # many at a time, but few enough to stay in the cache
+        result = RiskRows(*(np.empty(s.size) for _ in fields(RiskRows)))
+        flat = [np.ravel(value) for value in (s, x, t, rho, s_sigma, x_sigma)]
+        for start in range(0, s.size, _CHUNK):
+            part = slice(start, start + _CHUNK)
+            rows = self._assess(*(value[part] for value in flat))
+            for item in fields(RiskRows):
+                getattr(result, item.name)[part] = getattr(rows, item.name)
+        return RiskRows(*(getattr(result, item.name).reshape(s.shape) for item in fields(RiskRows)))
+
+    def _assess(self, *state: Floats) -> RiskRows:
+        s, x, t, rho, s_sigma, x_sigma = state
         p, craft = self.parameters, self.rotorcraft
         s = np.where(np.isfinite(s), s, np.nan)
         known = np.isfinite(t)
@@ -250,23 +292,21 @@ class Risk:
         v_h = np.sqrt(force / (2.0 * craft.disk_area * rho))
         scale = 0.5 * np.where(known, p.thrust_uncertainty, p.mass_uncertainty)
         has_speed = np.isfinite(x)
-        descent = s / v_h
-        speed = np.abs(np.where(has_speed, x, 0.0)) / v_h
-        given = np.isfinite(x_sigma)
-        per_axis = np.where(given, np.abs(np.where(given, x_sigma, 0.0)), self._wind_sigma)
-        spread = np.where(has_speed, np.maximum(per_axis, _LEAST_SIGMA) / v_h, p.unknown_airspeed)
-        given = np.isfinite(s_sigma)
-        s_sigma = np.where(given, np.abs(np.where(given, s_sigma, 0.0)), p.sink_uncertainty)
-        variance = (s_sigma / v_h) ** 2 + (scale * descent) ** 2
+        descent = np.clip(s / v_h, -_FAR, _FAR)
+        speed = np.minimum(np.abs(np.where(has_speed, x, 0.0)) / v_h, _FAR)
+        per_axis = np.where(np.isfinite(x_sigma), np.abs(x_sigma), self._wind_sigma)
+        spread = np.clip(per_axis, _LEAST_SIGMA, _FAR * v_h) / v_h
+        spread = np.where(has_speed, spread, p.unknown_airspeed)
+        s_sigma = np.where(np.isfinite(s_sigma), np.abs(s_sigma), p.sink_uncertainty)
+        variance = np.minimum(s_sigma / v_h, _FAR) ** 2 + (scale * descent) ** 2
         inside, margin, deep = (
             _probability(outline, descent, variance, speed, spread, scale=scale)
             for outline in (INSIDE, MARGIN, DEEP)
         )
         distance = self._distance(descent, speed)
         depth = np.clip(-distance / self._distance.deepest, 0.0, 1.0)
-        return RiskRows(
-            inside, margin, deep, distance, depth, descent, np.where(has_speed, speed, np.nan), v_h
-        )
+        shown = np.where(has_speed, speed, np.nan)
+        return RiskRows(inside, margin, deep, distance, depth, descent, shown, v_h)
 
     def one(
         self,
@@ -285,17 +325,18 @@ class Risk:
         rho = density if math.isfinite(density) and density > 0.0 else SEA_LEVEL_DENSITY
         v_h = math.sqrt(force / (2.0 * craft.disk_area * rho))
         has_speed = math.isfinite(airspeed)
-        speed = abs(airspeed) / v_h if has_speed else 0.0
+        speed = min(abs(airspeed) / v_h, _FAR) if has_speed else 0.0
         shown = speed if has_speed else math.nan
         if not math.isfinite(sink_rate):
             nan = math.nan
             return RiskRow(nan, nan, nan, nan, nan, nan, shown, v_h)
         scale = 0.5 * (p.thrust_uncertainty if known else p.mass_uncertainty)
-        descent = sink_rate / v_h
+        descent = min(max(sink_rate / v_h, -_FAR), _FAR)
         per_axis = abs(airspeed_sigma) if math.isfinite(airspeed_sigma) else self._wind_sigma
-        spread = max(per_axis, _LEAST_SIGMA) / v_h if has_speed else p.unknown_airspeed
+        spread = min(max(per_axis, _LEAST_SIGMA), _FAR * v_h) / v_h
+        spread = spread if has_speed else p.unknown_airspeed
         s_sigma = abs(sink_sigma) if math.isfinite(sink_sigma) else p.sink_uncertainty
-        variance = (s_sigma / v_h) ** 2 + (scale * descent) ** 2
+        variance = min(s_sigma / v_h, _FAR) ** 2 + (scale * descent) ** 2
         distance = self._distance.one(descent, speed)
         return RiskRow(
             _probability_of_one(INSIDE, descent, variance, speed, spread, scale=scale),
@@ -320,29 +361,29 @@ class Risk:
 def _probability(
     o: Outline, descent: Floats, variance: Floats, speed: Floats, spread: Floats, *, scale: Floats
 ) -> Floats:
-    """Mean over the true airspeed of the normal probability to lie between the edges."""
+    """P = integral of F(x) d(1 - g(x)) by trapezoids between the knots, see :func:`_knots`.
+
+    F(x): probability that the true airspeed lies below x of the greatest; g(x): that the sink rate
+    lies between the edges there. g falls with x, F with the airspeed: so does P, for any knots.
+    """
     noise = spread * spread
-    mean_square = speed * speed + 2.0 * noise
-    lean = (2.0 / 9.0) * 2.0 * noise * (noise + speed * speed) / (mean_square * mean_square)
+    square = speed * speed
+    mean_square = square + 2.0 * noise
+    lean = (4.0 / 9.0) * noise * (noise + square) / (mean_square * mean_square)
     wide = np.sqrt(lean + (4.0 / 9.0) * (scale * scale + o.airspeed_sigma**2))
-    square = mean_square / (o.airspeed * o.airspeed)
-    middle, half = 0.5 * (o.onset + o.leave), 0.5 * (o.leave - o.onset)
-    onset_variance, leave_variance = o.onset_sigma**2, o.leave_sigma**2
-    offset = descent - middle
-    onset_spread = np.sqrt(variance + onset_variance)
-    total = np.zeros(np.shape(descent))
-    for node, weight in zip(_NODES, _WEIGHTS, strict=True):
-        root = np.maximum(1.0 - lean + node * wide, 0.0)
-        m = np.maximum(1.0 - square * (root * root * root), 0.0)
-        close = m * np.sqrt(m)
-        leave_spread = np.sqrt(
-            variance + onset_variance + (leave_variance - onset_variance) * close
-        )
-        total += weight * (
-            ndtr((offset + half * m**0.2) / onset_spread)
-            - ndtr((offset - half * close) / leave_spread)
-        )
-    return np.clip(total, 0.0, 1.0)
+    unit = 1.0 / (np.cbrt(mean_square) * wide)
+    shift = (1.0 - lean) / wide
+    offset = descent - 0.5 * (o.onset + o.leave)
+    at_onset = 1.0 / np.sqrt(variance + o.onset_sigma**2)
+    total: Floats = np.zeros(np.shape(descent))
+    slower, between = total, total  # F and g at the knot before
+    for knot in _knots(o):
+        here = ndtr(knot.root * unit - shift)
+        at_end = 1.0 / np.sqrt(variance + knot.end_variance)
+        g = ndtr((offset + knot.rise) * at_onset) - ndtr((offset - knot.fall) * at_end)
+        total = total + (slower + here) * (between - g)
+        slower, between = here, g
+    return np.clip(0.5 * total, 0.0, 1.0)
 
 
 def _probability_of_one(
@@ -350,28 +391,22 @@ def _probability_of_one(
 ) -> float:
     """As :func:`_probability`."""
     noise = spread * spread
-    mean_square = speed * speed + 2.0 * noise
-    lean = (2.0 / 9.0) * 2.0 * noise * (noise + speed * speed) / (mean_square * mean_square)
+    square = speed * speed
+    mean_square = square + 2.0 * noise
+    lean = (4.0 / 9.0) * noise * (noise + square) / (mean_square * mean_square)
     wide = math.sqrt(lean + (4.0 / 9.0) * (scale * scale + o.airspeed_sigma**2))
-    square = mean_square / (o.airspeed * o.airspeed)
-    middle, half = 0.5 * (o.onset + o.leave), 0.5 * (o.leave - o.onset)
-    onset_variance, leave_variance = o.onset_sigma**2, o.leave_sigma**2
-    offset = descent - middle
-    onset_scale = _ROOT_HALF / math.sqrt(variance + onset_variance)
-    erf, total = math.erf, 0.0
-    for node, weight in zip(_NODES, _WEIGHTS, strict=True):
-        root = 1.0 - lean + node * wide
-        m = 1.0 - square * (root * root * root) if root > 0.0 else 1.0
-        if m <= 0.0:
-            continue
-        close = m * math.sqrt(m)
-        leave_scale = _ROOT_HALF / math.sqrt(
-            variance + onset_variance + (leave_variance - onset_variance) * close
-        )
-        total += weight * (
-            erf((offset + half * m**0.2) * onset_scale) - erf((offset - half * close) * leave_scale)
-        )
-    return min(max(0.5 * total, 0.0), 1.0)
+    unit = _ROOT_HALF / (mean_square ** (1.0 / 3.0) * wide)
+    shift = _ROOT_HALF * (1.0 - lean) / wide
+    offset = descent - 0.5 * (o.onset + o.leave)
+    at_onset = _ROOT_HALF / math.sqrt(variance + o.onset_sigma**2)
+    erf, sqrt, total, slower, between = math.erf, math.sqrt, 0.0, 0.0, 0.0
+    for root, rise, fall, end_variance in _knots(o):
+        here = 1.0 + erf(root * unit - shift)
+        at_end = _ROOT_HALF / sqrt(variance + end_variance)
+        g = erf((offset + rise) * at_onset) - erf((offset - fall) * at_end)
+        total += (slower + here) * (between - g)
+        slower, between = here, g
+    return min(max(0.125 * total, 0.0), 1.0)
 
 
 class Trend:
@@ -387,7 +422,8 @@ class Trend:
     """
 
     GAP = 4.0  # memories without a distance after which the past is forgotten
-    SURE = 2.0  # standard deviations that the approach must stand out
+    YOUNG = 0.2  # memories before which there is no trend yet
+    SURE = 2.5  # standard deviations that the approach must stand out
     OUTLIER = 3.0  # standard deviations
 
     def __init__(self, memory: float = 0.5, horizon: float = 30.0) -> None:
@@ -423,7 +459,7 @@ class Trend:
         # standard deviation of the slope of a line through noise that is white over a tenth of
         # the memory; what is younger than the memory is less sure
         seen = min(self._age, self.memory)
-        if seen <= 0.0:
+        if seen < self.YOUNG * self.memory:
             return math.inf
         unsure = math.sqrt(self._noise * 0.1 * self.memory / seen) / seen
         if closing <= self.SURE * unsure or closing * self.horizon < distance:
