@@ -22,6 +22,7 @@ from meta_repo_ros.reporting import recorded, report
 from meta_repo_ros.reporting.terminal import error_table
 from meta_repo_ros.ros.observer import Observer
 from meta_repo_ros.run import OWN, Runner
+from meta_repo_ros.vortex_shield.inflow import johnson_boundary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -298,6 +299,7 @@ def conclude(
     facts = replace(
         facts,
         bag=str(folder / 'bag'),
+        boundary=johnson_boundary,
         latency=flight.latencies,
         latency_text=LATENCY_TEXT,
         notes=[*facts.notes, *([flight.trouble] if flight.trouble else []), *notes],

@@ -151,6 +151,7 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
     from meta_repo_ros.replay import offline
     from meta_repo_ros.replay.bag_reader import BagReader
     from meta_repo_ros.reporting import recorded, report, terminal
+    from meta_repo_ros.vortex_shield.inflow import johnson_boundary
 
     folder.mkdir(parents=True, exist_ok=True)
     console.rule(str(path), align='left')
@@ -201,6 +202,7 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
         configuration={p.name: _mapping(p) for p in processors},
         notes=result.warnings,
         comparison=other,
+        boundary=johnson_boundary,
     )
     page = report.write(folder / 'report.html', recording, judgement, facts)
     if report.error_rows(judgement):

@@ -32,7 +32,7 @@ _VARIABLES = {
     '#08090a': 'var(--panel)',
 }
 INK, MUTED, GRID, TRUTH, ESTIMATE, RAW, WARN, PANEL = _VARIABLES
-_STYLE = {
+STYLE = {
     'svg.fonttype': 'none', 'font.family': 'sans-serif', 'font.size': 9, 'axes.titlesize': 9,
     'axes.edgecolor': GRID, 'axes.labelcolor': MUTED, 'axes.titlecolor': INK, 'text.color': INK,
     'xtick.color': MUTED, 'ytick.color': MUTED, 'grid.color': GRID, 'grid.linewidth': 0.6,
@@ -62,12 +62,12 @@ class Innovations:
     dimension: int
 
 
-def _drawn(draw: Callable[..., Figure | None]) -> Callable[..., str]:
+def drawn(draw: Callable[..., Figure | None]) -> Callable[..., str]:
     """Make a function that returns a figure return SVG text, '' where there is nothing to draw."""
 
     @functools.wraps(draw)
     def wrapped(*args: Any, **kwargs: Any) -> str:
-        with mpl.rc_context({**_STYLE, 'svg.hashsalt': draw.__name__}):
+        with mpl.rc_context({**STYLE, 'svg.hashsalt': draw.__name__}):
             figure = draw(*args, **kwargs)
             return '' if figure is None else _svg(figure, draw.__name__)
 
@@ -108,7 +108,7 @@ def seconds(stamps: Stamps, start: int) -> Array:
     return np.asarray((stamps - start) * 1e-9, dtype=float)
 
 
-@_drawn
+@drawn
 def track(
     estimate: Trajectory, truth: Trajectory | None, fixes: Trajectory | None, start: int
 ) -> Figure | None:
@@ -138,21 +138,21 @@ def track(
     return figure
 
 
-@_drawn
+@drawn
 def position_errors(errors: Errors, start: int) -> Figure | None:
     """East, north and up errors with 3-sigma bands."""
     time = seconds(errors.stamps, start)
     return _banded(time, errors.position, errors.position_sigma, 'm')
 
 
-@_drawn
+@drawn
 def velocity_errors(errors: Errors, start: int) -> Figure | None:
     """East, north and up velocity errors with 3-sigma bands."""
     time = seconds(errors.stamps, start)
     return _banded(time, errors.velocity, errors.velocity_sigma, 'm/s')
 
 
-@_drawn
+@drawn
 def attitude_errors(errors: Errors, start: int) -> Figure | None:
     """Attitude errors about east, north and up with 3-sigma bands."""
     if errors.rotation is None:
@@ -189,7 +189,7 @@ def _banded(
     return figure
 
 
-@_drawn
+@drawn
 def comparison(
     found: Errors, other: Errors, label: str, phases: Sequence[tuple[int, int]], start: int
 ) -> Figure | None:
@@ -229,7 +229,7 @@ def _total(errors: Errors) -> Array:
     return np.empty(0) if errors.attitude is None else errors.attitude[:, 0]
 
 
-@_drawn
+@drawn
 def innovations(sensors: Mapping[str, Innovations]) -> Figure | None:
     """Normalised innovation squared of each sensor with the 95 % bound of chi-square."""
     shown = {name: s for name, s in sensors.items() if len(s.nis)}
@@ -252,7 +252,7 @@ def innovations(sensors: Mapping[str, Innovations]) -> Figure | None:
     return figure
 
 
-@_drawn
+@drawn
 def consistency(errors: Errors, start: int) -> Figure | None:
     """NEES of position, velocity and attitude with the two-sided 95 % band of one run."""
     items = [
@@ -276,7 +276,7 @@ def consistency(errors: Errors, start: int) -> Figure | None:
     return figure
 
 
-@_drawn
+@drawn
 def latency(milliseconds: Array) -> Figure | None:
     """Histogram of latencies on a logarithmic axis, median and 99th percentile marked."""
     values = milliseconds[np.isfinite(milliseconds) & (milliseconds > 0)]

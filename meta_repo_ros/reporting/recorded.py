@@ -28,6 +28,9 @@ from meta_repo_ros.reporting.evaluation import (
     trajectory,
 )
 from meta_repo_ros.reporting.plots import Innovations
+from meta_repo_ros.reporting.wake import TOPICS as WAKE_TOPICS
+from meta_repo_ros.reporting.wake import WakeCollector
+from meta_repo_ros.reporting.wake_plots import Wake
 
 ESTIMATE = 'odometry'
 ATTITUDE = 'imu/data'
@@ -39,9 +42,11 @@ _ORIGINS = {ESTIMATE: 'odometry/origin', TRUTH: 'ground_truth/origin'}
 # components of one measurement, of sensors whose rows do not say
 _DIMENSIONS = {'attitude_fusion: stars': 3}
 # Topics whose content is read; all others are only counted.
-READ = frozenset(
-    {ESTIMATE, ATTITUDE, TRUTH, TRUTH_ATTITUDE, MOVEMENT, FIX, *_ORIGINS.values(), 'diagnostics'}
-)
+READ = WAKE_TOPICS | {
+    *(ESTIMATE, ATTITUDE, TRUTH, TRUTH_ATTITUDE, MOVEMENT, FIX),
+    *_ORIGINS.values(),
+    'diagnostics',
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class Recording:
         truth: trajectory of ``ground_truth/odometry``.
         truth_attitude: orientations of ``ground_truth/attitude``, in the scored phase only.
         fixes: positions of ``gnss/fix``.
+        wake: detections of ``vortex_detection`` and what stood beside them.
     """
 
     start: int
@@ -92,6 +98,7 @@ class Recording:
     innovations: Mapping[str, Innovations] = field(default_factory=dict)
     streams: tuple[Stream, ...] = ()
     statuses: tuple[Status, ...] = ()
+    wake: Wake | None = None
 
     @property
     def duration(self) -> float:
@@ -119,6 +126,7 @@ class Collector:
         self._nis: dict[str, list[tuple[int, float, int]]] = defaultdict(list)
         self._last_nis: dict[str, str] = {}
         self._statuses: dict[str, Status] = {}
+        self._wake = WakeCollector()
 
     def relative(self, topic: str) -> str:
         """The vehicle's own name of ``topic``; other vehicles' topics keep their full name."""
@@ -158,6 +166,8 @@ class Collector:
             self._add_fix(message)
         elif name == 'diagnostics':
             self._add_diagnostics(message)
+        elif name in WAKE_TOPICS:
+            self._wake.add(name, message)
 
     def finish(self) -> Recording:
         """Everything gathered, as arrays."""
@@ -177,6 +187,7 @@ class Collector:
                 for topic, stamps in sorted(self._stamps.items())
             ),
             statuses=tuple(self._statuses[name] for name in sorted(self._statuses)),
+            wake=self._wake.finish(start),
         )
 
     def _add_fix(self, message: Any) -> None:

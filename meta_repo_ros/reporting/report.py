@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from meta_repo_ros.reporting import comparison, plots
+from meta_repo_ros.reporting import comparison, plots, wake_section
 from meta_repo_ros.reporting.evaluation import (
     Array,
     Consistency,
@@ -57,6 +57,7 @@ class Facts:
         configuration: node -> parameter -> value.
         notes: warnings that a reader must see.
         comparison: the same recording run without a topic, None for none.
+        boundary: of the vortex ring state, drawn where the bag holds detections of it.
     """
 
     title: str
@@ -69,6 +70,7 @@ class Facts:
     configuration: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     comparison: comparison.Comparison | None = None
+    boundary: wake_section.Boundary | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +188,11 @@ def write(path: Path, recording: Recording, judgement: Judgement, facts: Facts) 
 
 def page(recording: Recording, judgement: Judgement, facts: Facts) -> str:
     """The HTML text of the report."""
+    wake = recording.wake
+    if wake is not None and facts.boundary is not None:
+        wake = wake_section.with_boundary(wake, facts.boundary)
     sections = [
+        *([] if wake is None else wake_section.sections(wake)),
         *comparison.section(
             judgement.navigation,
             facts.comparison,
@@ -208,7 +214,7 @@ def _settled(found: Errors, settle: float) -> Errors:
 
 
 def _tiles(recording: Recording, judgement: Judgement, facts: Facts) -> list[Tile]:
-    tiles = []
+    tiles = [] if recording.wake is None else wake_section.tiles(recording.wake)
     for row in error_rows(judgement):
         if row.quantity in _TILES:
             s = row.statistics

@@ -264,7 +264,7 @@ def roc(positive: np.ndarray[Any, np.dtype[np.bool_]], score: Array) -> tuple[Ar
     """False and true positive rate for each threshold from the highest score down, from (0, 0)."""
     order = np.argsort(-score, kind='stable')
     ranked, hits = score[order], positive[order]
-    last = np.flatnonzero(np.append(np.diff(ranked) != 0.0, True)[: len(ranked)])
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)[: len(ranked)])
     true = np.concatenate(([0], np.cumsum(hits)[last]))
     false = np.concatenate(([0], np.cumsum(~hits)[last]))
     with np.errstate(invalid='ignore'):
@@ -300,7 +300,7 @@ def average_precision(positive: np.ndarray[Any, np.dtype[np.bool_]], score: Arra
         return math.nan
     order = np.argsort(-score, kind='stable')
     ranked, hits = score[order], np.cumsum(positive[order])
-    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    last = np.append(np.flatnonzero(ranked[1:] != ranked[:-1]), len(ranked) - 1)
     recall = hits[last] / hits[-1]
     precision = hits[last] / (last + 1.0)
     return float(np.sum(np.diff(np.concatenate(([0.0], recall))) * precision))
