@@ -63,13 +63,13 @@ class Seen:
         self.command = message
 
 
-@click.command()
+@click.command('watch')
 @click.option('--namespace', default='', help='Namespace of the vehicle, such as uav1.')
 @click.option(
     '--duration', type=click.FloatRange(min=0.1), help='End after so many seconds; else by Ctrl-C.'
 )
 @click.pass_context
-def watch(context: click.Context, namespace: str, duration: float | None) -> None:
+def command(context: click.Context, namespace: str, duration: float | None) -> None:
     """Watch a running vortex_shield: level, probability, risk, evidence, features, recovery.
 
     On a terminal a picture is kept up to date, elsewhere a line is printed each second. Exit code
