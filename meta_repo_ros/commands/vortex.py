@@ -3,43 +3,23 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import pkgutil
 from pathlib import Path
 from typing import Any
 
 import click
 
-from meta_repo_ros import commands
+from meta_repo_ros.commands import _vortex_watch
 
 _PATH = click.Path(path_type=Path)
-_WATCH = 'vortex_watch'
 
 
-class _Group(click.Group):
-    """Takes ``watch`` from its own module when it is asked for."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *(['watch'] if _watch_module() else [])])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        module = _watch_module() if cmd_name == 'watch' else None
-        if module is None:
-            return super().get_command(ctx, cmd_name)
-        command: click.Command = importlib.import_module(module).watch
-        return command
-
-
-def _watch_module() -> str | None:
-    names = {module.name for module in pkgutil.iter_modules(commands.__path__)}
-    found = next((name for name in (f'_{_WATCH}', _WATCH) if name in names), None)
-    return found and f'{commands.__name__}.{found}'
-
-
-@click.group(cls=_Group)
+@click.group()
 def command() -> None:
     """Vortex ring state: judge the detector on files, report on flights, watch it live."""
+
+
+command.add_command(_vortex_watch.command)
 
 
 @command.command()
