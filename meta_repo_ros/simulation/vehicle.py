@@ -32,6 +32,7 @@ _SLUG = 14.593902937206
 _LBFT = _LB * _FT  # N m
 _RANKINE = 1.0 / 1.8
 _RPM = math.pi / 30.0
+_ADRIFT = 1.0  # m/s, fastest that still counts as a hover
 _HOLD = 0.05  # s between returns to where an aircraft starts while its rotor spins up
 _TURBULENCE_TYPES = {'none': 0, 'milspec': 3, 'tustin': 4}
 
@@ -111,12 +112,6 @@ class Vehicle:
         self._set('simulation/gravity-model', 1)
         self.trim = self._initialise(initial, wind)
         self._set('atmosphere/wind-down-fps', -wind.up / _FT)
-        kind = _TURBULENCE_TYPES[turbulence.model]
-        self._set('atmosphere/turb-type', kind)
-        if kind:
-            speed = turbulence.wind_at_6m / _FT
-            self._set('atmosphere/turbulence/milspec/windspeed_at_20ft_AGL-fps', speed)
-            self._set('atmosphere/turbulence/milspec/severity', turbulence.severity)
         self._read = [self._node(name).get_double_value for name in _STATE_PROPERTIES]
         engines = [f'propulsion/engine[{i}]' for i in range(aircraft.rotors)]
         self._rpm = [self._node(f'{e}/{aircraft.rotor_speed}').get_double_value for e in engines]
@@ -144,7 +139,16 @@ class Vehicle:
         self._origin: tuple[Vector, rotations.Quaternion] | None = None
         if aircraft.settle:
             self.trim = self._settle()
+        self._stir(turbulence)
         self.state = self._sense()
+
+    def _stir(self, turbulence: Turbulence) -> None:
+        kind = _TURBULENCE_TYPES[turbulence.model]
+        self._set('atmosphere/turb-type', kind)
+        if kind:
+            speed = turbulence.wind_at_6m / _FT
+            self._set('atmosphere/turbulence/milspec/windspeed_at_20ft_AGL-fps', speed)
+            self._set('atmosphere/turbulence/milspec/severity', turbulence.severity)
 
     def step(self, actuators: Sequence[float], wrenches: Sequence[Wrench] = ()) -> VehicleState:
         """Advance one tick.
@@ -295,6 +299,12 @@ class Vehicle:
             self._actuate(controls)
             for _ in range(self._substeps):
                 self._fdm.run()
+        adrift = math.hypot(*self._sense().velocity)
+        if adrift > _ADRIFT:
+            raise VehicleError(
+                f'{self.aircraft.model} cannot hover here, it drifts at {adrift:.1f} m/s after '
+                f'{self.aircraft.settle:g} s: start lower, or in less wind'
+            )
         roll, pitch = self._fdm['attitude/phi-rad'], self._fdm['attitude/theta-rad']
         self._set('ic/phi-deg', math.degrees(roll))
         self._set('ic/theta-deg', math.degrees(pitch))

@@ -176,3 +176,22 @@ def test_helicopter_cannot_start_at_an_airspeed() -> None:
         Vehicle(
             kind, Initial(airspeed=20.0), Wind(), Turbulence(), tick_rate=_RATE, seed=1, start=1
         )
+
+
+def test_helicopter_cannot_start_where_it_cannot_hover() -> None:
+    with pytest.raises(VehicleError, match=r'ah1s cannot hover here.*start lower'):
+        _Flight('ah1s', altitude=9000.0)
+
+
+def test_helicopter_stays_in_the_air_in_severe_turbulence() -> None:
+    kind = find_aircraft('ah1s')
+    storm = Turbulence(model='milspec', wind_at_6m=20.0, severity=6)
+    flight = _Flight('ah1s')
+    flight.vehicle = Vehicle(
+        kind, Initial(altitude=500.0, height=300.0), Wind(speed=12.0), storm,
+        tick_rate=_RATE, seed=4, start=1,
+    )  # fmt: skip
+    flight.autopilot = kind.autopilot(flight.vehicle.trim)
+    states = flight.fly(15.0, _HOVER)
+    assert max(_tilt(s) for s in states) < math.radians(20.0)
+    assert abs(states[-1].local_position[2]) < 15.0
