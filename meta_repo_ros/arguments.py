@@ -92,6 +92,13 @@ ARGUMENTS: tuple[Argument, ...] = (
         ('auto', *_BOOL),
     ),
     Argument(
+        'vortex_shield',
+        'Whether Vortex Shield runs; auto: where the profile has it and rotor samples are there: '
+        'of a driver, of the scenario, or in the bag.',
+        'auto',
+        ('auto', *_BOOL),
+    ),
+    Argument(
         'star_camera',
         'Whether images of a simulated star camera are rendered beside the star navigator; '
         'auto: where the scenario has one and the simulator does not render them itself.',
@@ -106,8 +113,8 @@ ARGUMENTS: tuple[Argument, ...] = (
 class Settings:
     """Checked values of ``ARGUMENTS``; the fields bear their names.
 
-    ``use_sim_time``, ``starnav`` and ``star_camera`` are None for auto, a path is None where it is
-    not given.
+    ``use_sim_time``, ``starnav``, ``vortex_shield`` and ``star_camera`` are None for auto, a path
+    is None where it is not given.
     """
 
     profile: str
@@ -123,6 +130,7 @@ class Settings:
     rviz: bool
     scenario: str
     starnav: bool | None
+    vortex_shield: bool | None
     star_camera: bool | None
     bag: Path | None
 
@@ -160,6 +168,7 @@ class Settings:
             rviz=text['rviz'] == 'true',
             scenario=text['scenario'],
             starnav=_automatic(text['starnav']),
+            vortex_shield=_automatic(text['vortex_shield']),
             star_camera=_automatic(text['star_camera']),
             bag=_existing('bag', text['bag']),
         )

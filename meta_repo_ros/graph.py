@@ -18,18 +18,23 @@ import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import yaml
 
 from meta_repo_ros.arguments import ARGUMENTS, Argument, ArgumentError, Settings
 from meta_repo_ros.core.equipment import (
+    bag_has_rotor_samples,
     bag_has_star_images,
+    scenario_aircraft,
+    scenario_has_rotor_samples,
     scenario_has_star_camera,
     scenario_renders_images,
+    sets_parameter,
 )
 from meta_repo_ros.core.installation import config_directory
+from meta_repo_ros.core.rotorcraft import ROTORCRAFT
+from meta_repo_ros.graph_nodes import NODES, PROCESSES, PROFILES, SUBSYSTEMS, NodeType
 
 __all__ = [
     'ARGUMENTS',
@@ -52,131 +57,6 @@ RESPAWN_DELAY = 2.0
 """Seconds before a process that ended is started again."""
 
 
-@dataclass(frozen=True)
-class NodeType:
-    """A node that the package ships.
-
-    Attributes:
-        name: node name, also the name of its parameter file.
-        factory: ``package.module:Class``.
-        subsystem: what it belongs to, one of ``SUBSYSTEMS``.
-        kind: 'processor' (wrapped by the live host) or 'node' (a lifecycle node itself).
-        requires: module without which the node is left out.
-        shared: whether one serves all vehicles.
-    """
-
-    name: str
-    factory: str
-    subsystem: str
-    kind: str = 'processor'
-    requires: str = ''
-    shared: bool = False
-
-
-NODES: Mapping[str, NodeType] = MappingProxyType(
-    {
-        node.name: node
-        for node in (
-            NodeType(
-                'navigation_fusion',
-                'meta_repo_ros.fusion.navigation_processor:NavigationFusion',
-                'navigation',
-            ),
-            NodeType(
-                'attitude_fusion',
-                'meta_repo_ros.fusion.attitude_processor:AttitudeFusion',
-                'navigation',
-            ),
-            NodeType('starnav', 'meta_repo_ros.starnav.processor:StarNav', 'starnav'),
-            NodeType(
-                'odometry_to_tf',
-                'meta_repo_ros.ros.odometry_to_tf:OdometryToTf',
-                'visualization',
-                kind='node',
-                requires='tf2_msgs',
-            ),
-            NodeType(
-                'setpoint_arbiter', 'meta_repo_ros.control.processor:SetpointArbiter', 'control'
-            ),
-            NodeType(
-                'track_visualizer',
-                'meta_repo_ros.visualization.processor:TrackVisualizer',
-                'visualization',
-            ),
-            NodeType('star_camera', 'meta_repo_ros.simulation.sky_camera:SkyCamera', 'starnav'),
-            NodeType(
-                'bag_recorder',
-                'meta_repo_ros.ros.bag_recorder:BagRecorder',
-                'recording',
-                kind='node',
-                shared=True,
-            ),
-            NodeType(
-                'flight_simulator',
-                'meta_repo_ros.ros.flight_simulator:FlightSimulator',
-                'simulation',
-                kind='node',
-            ),
-            NodeType(
-                'bag_player',
-                'meta_repo_ros.ros.bag_player:BagPlayer',
-                'replay',
-                kind='node',
-                shared=True,
-            ),
-            NodeType(
-                'lifecycle_manager',
-                'meta_repo_ros.ros.lifecycle_manager:LifecycleManager',
-                'supervision',
-                kind='node',
-            ),
-        )
-    }
-)
-"""All nodes by name. Their order is the order of bring-up: who produces input comes last."""
-
-SUBSYSTEMS: Mapping[str, str] = MappingProxyType(
-    {
-        'simulation': 'a simulated flight: sensors, ground truth, /clock',
-        'replay': 'a bag in place of the sensors, with /clock',
-        'navigation': 'navigation and attitude fusion',
-        'starnav': 'the star navigator, with the simulated star camera where one is flown',
-        'control': 'the setpoint arbiter',
-        'visualization': 'tracks and markers for rviz2, tf where tf2_msgs is installed',
-        'supervision': 'the lifecycle manager: ordered bring-up, dead and hung nodes',
-        'recording': 'the bag recorder',
-    }
-)
-
-PROFILES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        'stand_alone': ('navigation', 'supervision'),
-        'modular': ('navigation', 'starnav', 'control', 'visualization', 'supervision'),
-        'full': ('simulation', 'navigation', 'starnav', 'control', 'visualization', 'supervision'),
-        'cloud': ('simulation', 'navigation', 'starnav', 'control', 'supervision'),
-        'hybrid': ('navigation', 'starnav', 'control', 'supervision'),
-    }
-)
-"""Subsystems of each profile.
-
-stand_alone: navigation alone, beside a system of the user's own. modular: everything but the
-source of sensor data, which drivers give. full: everything, with the simulator. cloud: everything
-on a server without a screen. hybrid: the half that flies on board; pictures and records are made
-on the ground. ``bag`` puts a bag player in the place of the simulator in any of them. Where there
-is no star camera, the star navigator is left out.
-"""
-
-_PROCESSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        'simulation': ('flight_simulator',),
-        'replay': ('bag_player',),
-        'navigation': ('navigation_fusion', 'attitude_fusion', 'odometry_to_tf'),
-        'starnav': ('starnav', 'star_camera'),  # images pass by reference
-        'control': ('setpoint_arbiter', 'track_visualizer'),
-        'supervision': ('lifecycle_manager',),
-        'recording': ('bag_recorder',),
-    }
-)
 _REQUIRED = ('simulation', 'replay')
 
 
@@ -299,6 +179,8 @@ def _subsystems(settings: Settings, chosen: Collection[str] | None) -> tuple[str
         wanted.add('recording')
     if not _starnav_runs(settings, wanted):
         wanted.discard('starnav')
+    if not _vortex_shield_runs(settings, wanted):
+        wanted.discard('vortex_shield')
     return tuple(name for name in SUBSYSTEMS if name in wanted)
 
 
@@ -311,6 +193,16 @@ def _starnav_runs(settings: Settings, subsystems: Collection[str]) -> bool:
         return bool(settings.star_camera) or scenario_has_star_camera(
             settings.scenario, settings.params_file
         )
+    return True
+
+
+def _vortex_shield_runs(settings: Settings, subsystems: Collection[str]) -> bool:
+    if settings.vortex_shield is not None:
+        return settings.vortex_shield
+    if settings.bag is not None:
+        return bag_has_rotor_samples(settings.bag)
+    if 'simulation' in subsystems:
+        return scenario_has_rotor_samples(settings.scenario, settings.params_file)
     return True
 
 
@@ -334,7 +226,7 @@ def _vehicle(settings: Settings, subsystems: Collection[str], vehicle: int) -> l
     if simulated is None:
         simulated = bool({'simulation', 'replay'} & set(subsystems))
     processes = []
-    for title, members in _PROCESSES.items():
+    for title, members in PROCESSES.items():
         nodes = [name for name in members if name in names]
         if not nodes:
             continue
@@ -398,19 +290,32 @@ def _given(
         if vehicle > 1:  # one /clock in a system
             given['publish_clock'] = False
         return given
-    if node == 'starnav' and settings.rviz:
-        return {'image.annotate': True}
-    if node == 'star_camera' and settings.scenario:
-        return {'scenario': settings.scenario}
+    if node == 'starnav':
+        return {'image.annotate': True} if settings.rviz else {}
+    if node == 'star_camera':
+        return {'scenario': settings.scenario} if settings.scenario else {}
+    if node == 'vortex_shield':
+        return _rotorcraft(present, settings)
     path = {'bag_player': settings.bag, 'bag_recorder': settings.bag_path}.get(node)
-    if path is None:
+    given = {} if path is None else {'path': str(path)}
+    return given | (_listeners(present) if node == 'bag_player' and given else {})
+
+
+def _rotorcraft(present: Collection[str], settings: Settings) -> dict[str, object]:
+    """The vehicle that is simulated, unless the user's file says which one to take it for."""
+    if 'flight_simulator' not in present and not settings.scenario:
         return {}
-    return {'path': str(path), **(_listeners(present) if node == 'bag_player' else {})}
+    aircraft = scenario_aircraft(settings.scenario, settings.params_file)
+    told = sets_parameter(settings.params_file, 'vortex_shield', 'vehicle', 'name')
+    return {'vehicle.name': aircraft} if aircraft in ROTORCRAFT and not told else {}
 
 
 def _listeners(present: Collection[str]) -> dict[str, object]:
     """For whom a source of data waits: who must not miss the beginning."""
-    listening = ('navigation_fusion', 'attitude_fusion', 'starnav', 'star_camera', 'bag_recorder')
+    listening = (
+        *('navigation_fusion', 'attitude_fusion', 'starnav', 'vortex_shield', 'star_camera'),
+        'bag_recorder',
+    )
     names = [name for name in listening if name in present]
     return {'wait_for_nodes': names} if names else {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+from meta_repo_ros.core.rotations import Quaternion
 from meta_repo_ros.core.rotorcraft import SEA_LEVEL_DENSITY
 from meta_repo_ros.core.time import NANOSECONDS
 from meta_repo_ros.vortex_shield.messages import Air, Motion, RefusedError, Rotors
@@ -44,6 +45,11 @@ class FlightStates:
         self._state: FlightState | None = None
         self.note = ''
 
+    @property
+    def orientation(self) -> Quaternion | None:
+        """Newest, body to ENU; None where there is none."""
+        return None if self._motion is None else self._motion.orientation
+
     def take_motion(self, motion: Motion) -> None:
         """New motion.
 
@@ -79,10 +85,10 @@ class FlightStates:
         """
         motion = self._motion
         if motion is None:
-            self.note = 'no odometry: streams alone'
+            self.note = 'no odometry'
             return None
         if abs(stamp - motion.stamp) > self.max_age:
-            self.note = f'odometry is {(stamp - motion.stamp) / 1e9:.1f} s old: streams alone'
+            self.note = f'odometry is {(stamp - motion.stamp) / 1e9:.1f} s old'
             return None
         if self._state is None or not self._fresh(stamp):
             self._state = self._combine(motion, stamp)

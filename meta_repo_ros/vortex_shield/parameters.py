@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from meta_repo_ros.core.parameters import ParameterWarning, group, parameter
 from meta_repo_ros.vortex_shield.intake import StreamParameters
 from meta_repo_ros.vortex_shield.interface_keys import VortexShieldKeys
+from meta_repo_ros.vortex_shield.recovery_parameters import RecoverySettings
 from meta_repo_ros.vortex_shield.risk import RiskParameters
 from meta_repo_ros.vortex_shield.vehicle_parameters import VehicleParameters
 
@@ -27,6 +28,7 @@ class VortexShieldParameters:
     vehicle: VehicleParameters = group(VehicleParameters)
     streams: StreamParameters = group(StreamParameters)
     risk: RiskParameters = group(RiskParameters)
+    recovery: RecoverySettings = group(RecoverySettings)
     frames: FrameParameters = group(FrameParameters)
     strict: bool = parameter(
         False, 'Refuse a configuration that cannot hold, instead of warning of it.'

@@ -32,7 +32,8 @@ ARROWS = {
     'visualization': {'core'},
     'arguments': set(),
     'environment': {'core'},
-    'graph': {'core', 'arguments'},
+    'graph_nodes': set(),
+    'graph': {'core', 'arguments', 'graph_nodes'},
     'ros': {
         *('core', 'control', 'fusion', 'graph', 'replay', 'reporting', 'simulation'),
         *('starnav', 'visualization', 'vortex_shield'),
@@ -50,7 +51,7 @@ MESSAGES_IN = {
     'fusion': ('processor', 'navigation_input'),
     'simulation': ('sensors', 'processor', 'messages', 'sky_camera'),
     'starnav': ('processor', 'messages'),
-    'vortex_shield': ('processor', 'messages'),
+    'vortex_shield': ('processor', 'messages', 'markers'),
     'visualization': ('processor',),
     'graph': (),
     'arguments': (),

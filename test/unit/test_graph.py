@@ -96,7 +96,7 @@ def test_a_bag_takes_the_place_of_the_simulator(tmp_path: Path) -> None:
         assert given(processes, 'bag_player') == {
             'path': str(tmp_path),
             'wait_for_nodes': ['navigation_fusion', 'attitude_fusion']
-            + ['starnav'] * ('starnav' in PROFILES[profile]),
+            + ['starnav', 'vortex_shield'] * ('starnav' in PROFILES[profile]),
         }
         assert all(process.use_sim_time for process in processes)
 
@@ -153,6 +153,47 @@ def test_a_bag_without_star_images_needs_no_star_navigator(tmp_path: Path) -> No
     assert not process('/imu/data_raw')
 
 
+def test_vortex_shield_runs_where_there_are_rotor_samples(
+    tmp_path: Path, scenario: Callable[[str], str]
+) -> None:
+    def process(arguments: dict[str, str]) -> list[str]:
+        return names(system(arguments)).get('vortex_shield', [])
+
+    assert process({}) == process({'scenario': 'hover'}) == process({'profile': 'stand_alone'}) == []
+    assert process({'profile': 'modular'}) == process({'profile': 'hybrid'}) == ['vortex_shield']
+    assert process({'profile': 'hybrid', 'vortex_shield': 'false'}) == []
+    assert process({'vortex_shield': 'True'}) == ['vortex_shield']
+    flight = scenario('{rotor_samples: }')
+    assert process({'scenario': flight}) == ['vortex_shield']
+    assert process({'scenario': flight, 'vortex_shield': 'false'}) == []
+    assert process({'scenario': scenario('{rotor_samples: {enabled: false}}')}) == []
+    rows = [{'topic_metadata': {'name': '/uav1/rotor_samples'}, 'message_count': 1}]
+    content = {'rosbag2_bagfile_information': {'topics_with_message_count': rows}}
+    (tmp_path / 'metadata.yaml').write_text(yaml.safe_dump(content))
+    assert process({'bag': str(tmp_path)}) == ['vortex_shield']
+
+
+def test_vortex_shield_is_told_the_vehicle_and_waited_for(tmp_path: Path) -> None:
+    path, own = tmp_path / 'flight.yaml', tmp_path / 'own.yaml'
+    path.write_text('aircraft: ah1s\nsensors: {rotor_samples: }\n')
+    arguments = {'scenario': str(path)}
+    processes = system(arguments)
+    assert given(processes, 'vortex_shield') == {'vehicle.name': 'ah1s'}
+    waited = given(processes, 'flight_simulator')['wait_for_nodes']
+    assert waited == ['navigation_fusion', 'attitude_fusion', 'vortex_shield']
+    path.write_text('aircraft: c172\nsensors: {rotor_samples: }\n')
+    assert given(system(arguments), 'vortex_shield') == {}, 'no rotorcraft'
+    path.write_text('aircraft: ah1s\nsensors: {rotor_samples: }\n')
+    for text in ('vehicle: {name: custom}', 'vehicle.name: custom'):
+        own.write_text(f'/**/vortex_shield: {{ros__parameters: {{{text}}}}}\n')
+        told = system({**arguments, 'params_file': str(own)})
+        assert given(told, 'vortex_shield') == {}, 'the user knows better'
+    own.write_text('/**/vortex_shield: {ros__parameters: {strict: true}}\n')
+    assert given(system({**arguments, 'params_file': str(own)}), 'vortex_shield') == {
+        'vehicle.name': 'ah1s'
+    }
+
+
 def test_the_star_camera_and_its_listeners_are_told_of_each_other(
     scenario: Callable[[str], str],
 ) -> None:
@@ -182,7 +223,7 @@ def test_a_subsystem_alone_starts_itself_and_the_manager_alone_knows_the_profile
     (supervision,) = system({'profile': 'hybrid'}, ['supervision'])
     assert not supervision.autostart
     assert supervision.nodes[0].parameters['node_names'] == [
-        'navigation_fusion', 'attitude_fusion', 'starnav', 'setpoint_arbiter',
+        'navigation_fusion', 'attitude_fusion', 'starnav', 'vortex_shield', 'setpoint_arbiter',
     ]  # fmt: skip
     (visualization,) = system({}, ['visualization'])[-1:]
     assert (visualization.name, visualization.nodes[0].type) == (

@@ -37,7 +37,7 @@ def published() -> dict[str, Topic]:
 
 def test_every_topic_is_published_with_its_type(manager: Any, published: Any) -> None:
     shown = [d for d in manager['Displays'] if d['Class'] not in WITHOUT_TOPIC]
-    assert len(shown) == 6
+    assert len(shown) == 7
     for display in shown:
         topic = published[display['Topic']['Value']]
         assert topic.type == TYPES[display['Class']]
