@@ -82,9 +82,8 @@ class MultirotorAutopilot(Autopilot):
     def control(self, state: FlightState, command: Command, dt: float) -> tuple[float, ...]:
         """Throttles for the next ``dt`` seconds.
 
-        Attitude or body rate fly as given, with ``thrust``, the thrust of ``rotor_speed``, or the
-        thrust that holds the altitude.
-        Otherwise velocity; or airspeed along course, as if the air stood still; or a hover.
+        Attitude or body rate fly as given, with ``thrust``, or else the thrust of ``rotor_speed``,
+        or else the thrust that holds the altitude. Otherwise velocity; or airspeed along course, as if the air stood still; or a hover.
         Attitude beside a velocity gives the heading.
         """
         g = self._gains
@@ -103,7 +102,7 @@ class MultirotorAutopilot(Autopilot):
             attitude, thrust = self._tilt(acceleration)
         if command.thrust is not None:
             thrust = 4.0 * g.full_thrust * command.thrust**g.exponent
-        if command.rotor_speed is not None:
+        elif command.rotor_speed is not None:
             # what tilts and turns it comes on top
             squares = [speed * speed for speed in command.rotor_speed]
             thrust = 4.0 * g.thrust_per_speed * sum(squares) / len(squares)
