@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.machine import processor
 from meta_repo_ros.environment import process_environment
 from meta_repo_ros.graph import NODES, NodeSpec, ProcessSpec, argv, system
 
@@ -276,13 +277,8 @@ def memory_mb(pid: int, kind: str) -> float:
 
 def machine() -> dict[str, Any]:
     """What it ran on."""
-    model = platform.processor() or platform.machine()
-    for line in Path('/proc/cpuinfo').read_text().splitlines():
-        if line.startswith('model name'):
-            model = line.partition(':')[2].strip()
-            break
     return {
-        'processor': model,
+        'processor': processor(),
         'cores': len(os.sched_getaffinity(0)),
         'load before': os.getloadavg()[0],
         'kernel': platform.release(),

@@ -4,16 +4,13 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import importlib
-import json
 import os
-import platform
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks import consistency, drive
+from benchmarks import consistency, drive, machine
 from meta_repo_ros.core.parameters import parameter_hash
 from meta_repo_ros.fusion.navigation_parameters import NavigationParameters
 
@@ -77,10 +74,7 @@ def collect(*, quick: bool) -> dict[str, Any]:
         missing.append(f'attitude: {error}')
     rows.append(replay_row(60.0 if quick else REPLAY_S))
     return {
-        'date': dt.datetime.now(dt.timezone.utc).isoformat(timespec='seconds'),
-        'machine': f'{platform.machine()}, {os.cpu_count()} cores, {_processor_name()}',
-        'python': platform.python_version(),
-        'load_before': round(os.getloadavg()[0], 2),
+        **machine.provenance(),
         'data': 'shared/data/gnss_imu, shared/data/attitude_broad, simulated flights',
         'parameters': {
             'navigation_fusion': parameter_hash(NavigationParameters()),
@@ -91,25 +85,13 @@ def collect(*, quick: bool) -> dict[str, Any]:
     }
 
 
-def _processor_name() -> str:
-    for line in Path('/proc/cpuinfo').read_text().splitlines():
-        if line.startswith('model name'):
-            return line.partition(':')[2].strip()
-    return platform.processor()
-
-
 def main() -> None:
     """Print the figures, or write them to a file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--json', type=Path, metavar='FILE', help='write the figures to FILE')
     parser.add_argument('--quick', action='store_true', help='fewer and shorter runs, no bars')
     arguments = parser.parse_args()
-    text = json.dumps(collect(quick=arguments.quick), indent=2)
-    if arguments.json:
-        arguments.json.write_text(text + '\n')
-        print(f'written: {arguments.json}')
-    else:
-        print(text)
+    machine.hand_out(collect(quick=arguments.quick), arguments.json)
 
 
 if __name__ == '__main__':
