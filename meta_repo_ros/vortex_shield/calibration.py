@@ -64,6 +64,7 @@ class Calibration:
         risk_weight, risk_bound: of the log odds of the risk, and where these are clipped.
         bias: of the sum of both voices.
         evidence_weight, evidence_bias: log odds from evidence alone.
+        proof, doubt: evidence from which a ring is proven, and below which no longer.
         fused, alone: curves of the score of both voices, and of evidence alone.
         probability: knots (score, probability) of the calibrated probability of the fused score.
         source: how it was made: seeds, hash of the data, figures.
@@ -79,6 +80,8 @@ class Calibration:
     bias: float
     evidence_weight: float
     evidence_bias: float
+    proof: float
+    doubt: float
     fused: Curve
     alone: Curve
     probability: tuple[tuple[float, ...], tuple[float, ...]]
@@ -109,6 +112,8 @@ def to_mapping(calibration: Calibration) -> dict[str, Any]:
         'bias': c.bias,
         'evidence_weight': c.evidence_weight,
         'evidence_bias': c.evidence_bias,
+        'proof': c.proof,
+        'doubt': c.doubt,
         **curves,
         'probability': [list(v) for v in c.probability],
         'source': dict(c.source),
@@ -138,6 +143,8 @@ def from_mapping(data: Mapping[str, Any]) -> Calibration:
             bias=float(data['bias']),
             evidence_weight=float(data['evidence_weight']),
             evidence_bias=float(data['evidence_bias']),
+            proof=float(data['proof']),
+            doubt=float(data['doubt']),
             fused=curves['fused'],
             alone=curves['alone'],
             probability=(

@@ -6,6 +6,7 @@ One decision per frame of 4 ms, the same whether blocks come live or a recording
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,19 +21,13 @@ from meta_repo_ros.core.time import NANOSECONDS
 from meta_repo_ros.vortex_shield.calibration import Calibration, shipped
 from meta_repo_ros.vortex_shield.evidence import NAMES, Evidence
 from meta_repo_ros.vortex_shield.features import KINDS, FeatureRows, Features
-from meta_repo_ros.vortex_shield.frames import FRAME
+from meta_repo_ros.vortex_shield.frames import FRAME, Good
+from meta_repo_ros.vortex_shield.fusion import Fusion
+from meta_repo_ros.vortex_shield.health import ChannelHealth
+from meta_repo_ros.vortex_shield.health_rules import HealthParameters
 from meta_repo_ros.vortex_shield.levels import Levels, persistence
 from meta_repo_ros.vortex_shield.risk import Risk, RiskParameters
-from meta_repo_ros.vortex_shield.state_track import (
-    AIRSPEED,
-    AIRSPEED_SIGMA,
-    DENSITY,
-    SINK,
-    SINK_SIGMA,
-    THRUST,
-    Stamps,
-    StateTrack,
-)
+from meta_repo_ros.vortex_shield.state_track import Motion, Stamps, StateTrack
 from meta_repo_ros.vortex_shield.types import Detection, FlightState, Level, Voice
 
 _RISK_STEP = 5  # frames between two looks at the descent state
@@ -43,8 +38,12 @@ _BITS = {
     Kind.FLOW: Voice.FLOW,
     Kind.ACOUSTIC: Voice.ACOUSTIC,
 }
-# columns of the risk of a frame
-_INSIDE, _MARGIN, _DEEP, _ONSET, _DESCENT, _AIRSPEED, _INDUCED = range(7)
+_BIT = tuple(int(_BITS[kind]) for kind in KINDS)
+_STATE = int(Voice.STATE)
+_RISK_COLUMNS = 6  # probability inside, of the margin, time to onset, descent, airspeed, v_h
+_LEVELS = tuple(Level)
+_VOICES = tuple(Voice(bits) for bits in range(16))
+_NO_RISK = (math.nan,) * _RISK_COLUMNS
 _SPOKE = 2.0  # standard deviations from which a feature is said to speak
 _CALM = 0.1  # probability to be near the boundary below which the flight is taken for quiet
 
@@ -108,9 +107,11 @@ class Detector:
         rotorcraft: nominal.
         parameters: of the user.
         calibration: learnt numbers, those shipped by default.
+        health: how channels are judged; None: only what their source says of them counts.
 
     Attributes:
-        rows: decisions of the frames that the last block completed.
+        health: judge of the channels, None where there is none.
+        rows: one detection for each frame that the last block completed.
     """
 
     def __init__(
@@ -118,40 +119,40 @@ class Detector:
         rotorcraft: Rotorcraft,
         parameters: DetectionParameters | None = None,
         calibration: Calibration | None = None,
+        health: HealthParameters | None = HealthParameters(),  # noqa: B008 - frozen
     ) -> None:
         self.rotorcraft = rotorcraft
         self.parameters = parameters or DetectionParameters()
-        self.calibration = c = calibration or shipped()
-        wanted = (self.parameters.sensitivity, self.parameters.false_positive_threshold)
-        self.threshold = c.fused.threshold(*wanted)
-        # alone, evidence must be surer: nothing says that the vehicle descends at all
-        self.threshold_alone = c.alone.threshold(wanted[0], 0.2 * wanted[1])
-        self._standing = []
-        if not c.fused.reached(*wanted):
-            self._standing.append(
-                f'sensitivity {wanted[0]:g} and false positive threshold {wanted[1]:g} cannot '
-                'both be held; the threshold lies half way'
-            )
+        self.calibration = calibration or shipped()
+        self.fusion = Fusion(
+            self.calibration,
+            self.parameters.sensitivity,
+            self.parameters.false_positive_threshold,
+        )
+        self._health_parameters = health
         self._risk = Risk(rotorcraft, self.parameters.risk)
         self.reset()
 
     def reset(self) -> None:
         """Begin a new flight."""
-        self._features = Features(self.rotorcraft)
+        craft = self.rotorcraft
+        given = self._health_parameters
+        self.health = ChannelHealth(craft, given) if given is not None else None
+        self._features = Features(craft, self.health)
         self._evidence = Evidence(self.calibration)
-        self._levels = Levels(persistence(self.rotorcraft))
-        self._track = StateTrack(self.rotorcraft)
+        self._levels = Levels(persistence(craft))
+        self._track = StateTrack(craft)
         self._trend = self._risk.trend()
-        self._held = np.full((1, 7), np.nan)
+        self._held: tuple[float, ...] = _NO_RISK
         self._expected: int | None = None
         self._last: Detection | None = None
-        self.rows: Decisions | None = None
+        self.rows: list[Detection] = []
 
     def block(
         self,
         block: Block,
         state: FlightState | None = None,
-        good: Mapping[Kind, Array] | None = None,
+        good: Mapping[Kind, Good] | None = None,
         note: str = '',
     ) -> Detection:
         """Take the next block and give the newest decision.
@@ -159,19 +160,17 @@ class Detector:
         Args:
             block: of any length; several frames may end in it, or none.
             state: newest flight state, None where there is none.
-            good: (c,) 1 for channels to use, by kind; the health that the source states otherwise.
+            good: (c,) channels to use, by kind; those that the source does not call failed
+                otherwise. ``health`` leaves out more.
             note: what others found in the block, put first in the note.
         """
         notes = [note] if note else []
         if self._expected is not None:
             missing = block.start - self._expected
-            if missing < -FRAME // 2:
-                if missing > -_LONGEST_GAP and self._last is not None:
-                    return self._repeat(block, 'a block older than the last one was left out')
-                notes.append('time ran backwards, detection began anew')
-                self.reset()
-            elif missing > _LONGEST_GAP:
-                notes.append(f'no samples for {missing * 1e-9:.0f} s, detection began anew')
+            if -_LONGEST_GAP < missing < -FRAME // 2:
+                return self._repeat(block, 'a block older than the last one was left out')
+            if abs(missing) >= _LONGEST_GAP:
+                notes.append(f'the stream jumped by {missing * 1e-9:.0f} s, detection began anew')
                 self.reset()
             elif missing > FRAME // 2:
                 notes.append(f'{missing * 1e-6:.0f} ms of samples are missing')
@@ -179,180 +178,147 @@ class Detector:
         if state is not None:
             self._track.add(state)
         rows = self._features.push(block.groups, block.end, good)
-        if len(rows) == 0:
-            if self._last is None:
-                return self._unknown(block, notes)
-            return self._repeat(block, self._last.note)
-        self.rows = self._decide(rows)
-        notes += self._notes(self.rows, block)
-        self._last = self._newest(self.rows, block, '; '.join(notes)[:256])
+        n = len(rows)
+        self.rows = []
+        if n == 0:
+            return self._repeat(block, '; '.join(notes) or (self._last.note if self._last else ''))
+        notes += self._notes(rows)
+        text = '; '.join(notes)[:256] if notes else ''
+        ends = rows.end.tolist()
+        for i in range(n):
+            self.rows.append(self._one(rows, i, ends[i], block, text))
+        self._last = self.rows[-1]
         return self._last
 
-    def run(self, recording: Recording, good: Mapping[Kind, Array] | None = None) -> Decisions:
+    def run(self, recording: Recording, good: Mapping[Kind, Good] | None = None) -> Decisions:
         """Decisions over a whole recording, as blocks of it would give.
 
         Args:
             recording: of any origin.
-            good: (c,) 1 for channels to use, by kind.
+            good: (c,) channels to use, by kind.
+
+        Raises:
+            ValueError: it holds no stream.
         """
+        if not recording.groups:
+            raise ValueError(f'{recording.name or "recording"}: no stream of samples is in it')
         self.reset()
-        state = np.asarray(recording.state, dtype=np.float64)
-        known = np.isfinite(state[:, 0]) & np.isfinite(recording.state_time)
-        times = np.round(recording.state_time[known] * 1e9).astype(np.int64)
-        order = np.argsort(times, kind='stable')
-        values = np.full((len(times), 6), np.nan)
-        values[:, SINK], values[:, AIRSPEED] = state[known, 0], state[known, 1]
-        values[:, THRUST] = state[known, 4]
-        values[:, DENSITY] = 1.225
-        self._track.extend(times[order], values[order])
+        times, states = _states(recording)
         begin = min(s.start for s in recording.groups)
         end = max(s.end for s in recording.groups)
         self._features.origin = begin
         parts = []
+        notes: dict[str, None] = {}
         for start in range(begin, end, _STRETCH * FRAME):
             stop = min(start + _STRETCH * FRAME, end)
-            groups = [
-                piece for s in recording.groups if len((piece := _slice(s, start, stop)).counts)
-            ]
-            rows = self._features.push(groups, stop, good)
+            groups = [_slice(s, start, stop) for s in recording.groups]
+            rows = self._features.push([s for s in groups if len(s.counts)], stop, good)
             if len(rows):
-                parts.append(self._decide(rows))
-        return _joined(parts)
+                parts.append(self._many(rows, self._track.rows(times, states, rows.end)))
+                notes.update(dict.fromkeys(self._notes(rows)))
+        return _joined(parts, '; '.join(notes))
 
-    def _decide(self, rows: FeatureRows) -> Decisions:
-        state = self._track.rows(rows.end)
-        risk = self._assess(rows, state)
-        inside, margin = risk[:, _INSIDE], risk[:, _MARGIN]
+    def _many(self, rows: FeatureRows, motion: Motion) -> Decisions:
+        """Decisions of consecutive frames at once."""
+        risk = self._assess(rows, motion)
+        inside, margin = risk[:, 0], risk[:, 1]
         known = np.isfinite(inside)
         evidence = self._evidence.push(rows, known & (margin < _CALM))
-        c = self.calibration
-        heard = np.isfinite(evidence.total)
-        total = np.where(heard, evidence.total, 0.0)
-        odds = np.clip(logit(np.where(known, inside, 0.5)), -c.risk_bound, c.risk_bound)
-        both = c.bias + c.risk_weight * odds + total
-        alone = c.evidence_bias + c.evidence_weight * total
-        # where no state is, evidence has its own scale; the threshold is the same zero
-        score = np.where(known, both - self.threshold, alone - self.threshold_alone)
-        probability = np.where(
-            known, np.interp(both, *c.probability), expit(alone)
-        )  # fmt: skip
-        any_voice = known | heard
-        score = np.where(any_voice, score, np.nan)
-        alarm = score >= 0.0
-        hold = score >= -1.0
-        near = (score >= -1.5) | (margin >= 0.5)
-        spoken = total >= c.source.get('proof', 0.5)
-        deep = alarm & spoken & (~known | (inside >= 0.5))
-        proven = hold & (total >= 0.0) & (~known | (inside >= 0.25))
-        lists = (x.tolist() for x in (any_voice, near, alarm, hold, deep, proven))
-        levels = self._levels.run(*lists)
-        voices = known * int(Voice.STATE)
-        for index, kind in enumerate(KINDS):
-            voices = voices + evidence.usable[:, index] * int(_BITS[kind])
+        fused = self.fusion.rows(inside, margin, evidence.total)
+        levels = self._levels.run(*(x.tolist() for x in fused.signs))
+        voices = known * _STATE
+        for index, bit in enumerate(_BIT):
+            voices = voices + rows.usable[:, index] * bit
         return Decisions(
             stamp=rows.end,
             level=np.array(levels, dtype=np.uint8),
-            probability=np.where(any_voice, probability, np.nan),
+            probability=fused.probability,
             risk=inside,
-            evidence=np.where(heard, expit(alone), np.nan),
-            score=score,
-            time_to_onset=risk[:, _ONSET],
-            normalised_descent=risk[:, _DESCENT],
-            normalised_airspeed=risk[:, _AIRSPEED],
-            hover_induced_velocity=risk[:, _INDUCED],
+            evidence=fused.evidence,
+            score=fused.score,
+            time_to_onset=risk[:, 2],
+            normalised_descent=risk[:, 3],
+            normalised_airspeed=risk[:, 4],
+            hover_induced_velocity=risk[:, 5],
             voices=voices.astype(np.uint8),
             standard=evidence.standard,
         )
 
-    def _assess(self, rows: FeatureRows, state: Array) -> Array:
-        """Risk of each frame, looked at every few of them: (n, 7)."""
+    def _assess(self, rows: FeatureRows, motion: Motion) -> Array:
+        """Risk of each frame, looked at every few of them: (n, 6)."""
         n = len(rows)
         first = -rows.first % _RISK_STEP
-        if n == 1:
-            if first == 0:
-                self._held = np.array([self._assess_one(int(rows.end[0]), state[0])])
-            return self._held
         at = np.arange(first, n, _RISK_STEP)
-        looks = np.empty((len(at) + 1, 7))
-        looks[0] = self._held[0]
+        looks = np.empty((len(at) + 1, _RISK_COLUMNS))
+        looks[0] = self._held
         if len(at):
-            s = state[at]
+            sink, airspeed, thrust, density, sink_sigma, airspeed_sigma = (x[at] for x in motion)
             r = self._risk.assess(
-                s[:, SINK], s[:, AIRSPEED], s[:, THRUST], s[:, DENSITY],
-                sink_sigma=s[:, SINK_SIGMA], airspeed_sigma=s[:, AIRSPEED_SIGMA],
+                sink, airspeed, thrust, density, sink_sigma=sink_sigma,
+                airspeed_sigma=airspeed_sigma,
             )  # fmt: skip
             onset = self._trend.push(rows.end[at] * 1e-9, r.distance)
             looks[1:] = np.stack(
-                [r.inside, r.margin, r.deep, onset, r.descent, r.airspeed,
-                 r.hover_induced_velocity], axis=1,
-            )  # fmt: skip
-        self._held = looks[-1:].copy()
+                [r.inside, r.margin, onset, r.descent, r.airspeed, r.hover_induced_velocity],
+                axis=1,
+            )
+        self._held = tuple(looks[-1].tolist())
         return np.asarray(looks[(np.arange(n) - first) // _RISK_STEP + 1])
 
-    def _assess_one(self, stamp: int, state: Array) -> tuple[float, ...]:
-        sink, airspeed, thrust, density, sink_sigma, airspeed_sigma = state.tolist()
-        r = self._risk.one(
-            sink, airspeed, thrust, density, sink_sigma=sink_sigma, airspeed_sigma=airspeed_sigma
-        )
-        onset = self._trend.one(stamp * 1e-9, r.distance)
-        return (r.inside, r.margin, r.deep, onset, r.descent, r.airspeed, r.hover_induced_velocity)
-
-    def _newest(self, rows: Decisions, block: Block, note: str) -> Detection:
-        level = Level(int(rows.level[-1]))
-        names, scores = spoken(rows.standard[-1].tolist())
+    def _one(self, rows: FeatureRows, i: int, end: int, block: Block, note: str) -> Detection:
+        """Decision of one frame, as :meth:`_many` makes it."""
+        motion = self._track.one(end)
+        if (rows.first + i) % _RISK_STEP == 0:
+            sink, airspeed, thrust, density, sink_sigma, airspeed_sigma = motion
+            r = self._risk.one(
+                sink, airspeed, thrust, density, sink_sigma=sink_sigma,
+                airspeed_sigma=airspeed_sigma,
+            )  # fmt: skip
+            onset = self._trend.one(end * 1e-9, r.distance)
+            self._held = (
+                r.inside, r.margin, onset, r.descent, r.airspeed, r.hover_induced_velocity,
+            )  # fmt: skip
+        inside, margin, onset, descent, airspeed, induced = self._held
+        total, standard = self._evidence.one(rows, i, calm=margin < _CALM)
+        probability, evidence, signs = self.fusion.one(inside, margin, total)
+        level = self._levels.run(*((sign,) for sign in signs))[0]
+        voices = 0 if inside != inside else _STATE
+        for usable, bit in zip(rows.usable[i].tolist(), _BIT, strict=True):
+            voices |= usable * bit
+        names, scores = spoken(standard)
         return Detection(
-            stamp=int(rows.stamp[-1]),
-            sequence=block.sequence,
-            oldest=block.start,
-            level=level,
-            probability=float(rows.probability[-1]),
-            risk=float(rows.risk[-1]),
-            evidence=float(rows.evidence[-1]),
-            time_to_onset=float(rows.time_to_onset[-1]),
-            normalised_descent=float(rows.normalised_descent[-1]),
-            normalised_airspeed=float(rows.normalised_airspeed[-1]),
-            hover_induced_velocity=float(rows.hover_induced_velocity[-1]),
-            voices=Voice(int(rows.voices[-1])),
-            features=names,
-            scores=scores,
-            note=note,
-        )
+            end, block.sequence, block.start, _LEVELS[level], probability, inside, evidence, onset,
+            descent, airspeed, induced, _VOICES[voices], names, scores, note,
+        )  # fmt: skip
 
-    def _notes(self, rows: Decisions, block: Block) -> list[str]:
-        notes = list(self._standing)
-        voices = int(rows.voices[-1])
-        if not voices & Voice.STATE:
+    def _notes(self, rows: FeatureRows) -> list[str]:
+        notes = list(self.fusion.notes)
+        if self.health is not None:
+            notes += self.health.notes()
+        if self._held[0] != self._held[0]:
             notes.append('no descent state: evidence of the streams alone, stricter threshold')
-        absent = [k.name.lower() for k in KINDS if not voices & _BITS[k]]
-        if len(absent) == len(KINDS):
-            notes.append('no usable stream: risk of the descent state alone')
-        elif absent:
-            notes.append(f'no usable {" and ".join(absent)} channel')
-        for samples in block.groups:
-            failed = int((samples.health == 2).sum())
-            if 0 < failed < len(samples.health):
-                kind = samples.group.kind.name.lower()
-                notes.append(f'{failed} of {len(samples.health)} {kind} channels failed')
+        usable = rows.usable[-1]
+        if not usable.all():
+            absent = [k.name.lower() for k, there in zip(KINDS, usable, strict=True) if not there]
+            if len(absent) == len(KINDS):
+                notes.append('no usable stream: risk of the descent state alone')
+            else:
+                notes.append(f'without {" and ".join(absent)}')
         return notes
 
     def _repeat(self, block: Block, note: str) -> Detection:
         """The last decision again: nothing was added to it."""
         last = self._last
         if last is None:
-            return self._unknown(block, [note])
-        return Detection(
-            last.stamp, block.sequence, block.start, last.level, last.probability, last.risk,
-            last.evidence, last.time_to_onset, last.normalised_descent, last.normalised_airspeed,
-            last.hover_induced_velocity, last.voices, last.features, last.scores, note,
-        )  # fmt: skip
-
-    def _unknown(self, block: Block, notes: list[str]) -> Detection:
-        nan = math.nan
-        notes = [*notes, 'the first frame is not complete']
-        return Detection(
-            block.end, block.sequence, block.start, Level.UNKNOWN, nan, nan, nan, math.inf, nan,
-            nan, self.rotorcraft.hover_induced_velocity(), Voice(0), note='; '.join(notes),
-        )  # fmt: skip
+            nan = math.nan
+            return Detection(
+                block.end, block.sequence, block.start, Level.UNKNOWN, nan, nan, nan, math.inf,
+                nan, nan, self.rotorcraft.hover_induced_velocity(), Voice(0),
+                note='; '.join(filter(None, (note, 'the first frame is not complete'))),
+            )  # fmt: skip
+        return dataclasses.replace(
+            last, sequence=block.sequence, oldest=block.start, note=note[:256]
+        )
 
 
 def spoken(standard: list[float]) -> tuple[tuple[str, ...], tuple[float, ...]]:
@@ -360,17 +326,6 @@ def spoken(standard: list[float]) -> tuple[tuple[str, ...], tuple[float, ...]]:
     loud = [(z, name) for z, name in zip(standard, NAMES, strict=True) if z >= _SPOKE]
     loud.sort(reverse=True)
     return tuple(name for _, name in loud), tuple(z for z, _ in loud)
-
-
-def logit(p: Array) -> Array:
-    """Log odds of probabilities, finite."""
-    p = np.clip(p, 1e-9, 1.0 - 1e-9)
-    return np.asarray(np.log(p / (1.0 - p)))
-
-
-def expit(x: Array) -> Array:
-    """Probability of log odds."""
-    return np.asarray(1.0 / (1.0 + np.exp(-x)))
 
 
 def _slice(samples: Samples, start: int, stop: int) -> Samples:
@@ -384,6 +339,18 @@ def _slice(samples: Samples, start: int, stop: int) -> Samples:
     return Samples(samples.group, stamp, samples.counts[first:last], samples.health)
 
 
-def _joined(parts: list[Decisions]) -> Decisions:
+def _states(recording: Recording) -> tuple[Stamps, Array]:
+    """Stamps and (sink rate, airspeed, thrust) of the rows that have a sink rate, in order."""
+    state = np.asarray(recording.state, dtype=np.float64).reshape(-1, 5)
+    time = np.asarray(recording.state_time, dtype=np.float64)
+    known = np.isfinite(state[:, 0]) & np.isfinite(time)
+    times = np.round(time[known] * 1e9).astype(np.int64)
+    order = np.argsort(times, kind='stable')
+    return times[order], state[known][order][:, (0, 1, 4)]
+
+
+def _joined(parts: list[Decisions], note: str) -> Decisions:
     names = [n for n in Decisions.__dataclass_fields__ if n != 'note']
-    return Decisions(**{n: np.concatenate([getattr(p, n) for p in parts]) for n in names})
+    return Decisions(
+        **{n: np.concatenate([getattr(p, n) for p in parts]) for n in names}, note=note
+    )

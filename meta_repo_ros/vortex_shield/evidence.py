@@ -8,6 +8,8 @@ boundary. The sum per kind is bounded, so no kind speaks louder than physics.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,30 +18,33 @@ import numpy as np
 from meta_repo_ros.core.samples import Array, Kind
 from meta_repo_ros.vortex_shield.calibration import Calibration
 from meta_repo_ros.vortex_shield.features import FEATURES, KINDS, FeatureRows
+from meta_repo_ros.vortex_shield.frames import Good
 
 PROFILE = 'flow_profile'
 """Change of the flow from tip to root against quiet flight; reversal folds it in unsigned flow."""
 NAMES: tuple[str, ...] = (*(name for name, _ in FEATURES), PROFILE)
-_KIND_OF = np.array([KINDS.index(k) for _, k in FEATURES] + [KINDS.index(Kind.FLOW)])
-_STEP = 25  # frames between two looks at the quiet level
+KIND_OF: tuple[int, ...] = (*(KINDS.index(k) for _, k in FEATURES), KINDS.index(Kind.FLOW))
+"""Index of the kind of each of the names."""
+STEP = 25
+"""Frames between two looks at the quiet level."""
+_COLUMNS = np.array(KIND_OF)
+_FLOW = KINDS.index(Kind.FLOW)
 _LEARN = 150.0  # looks after which the quiet level moves as slowly as it ever does
 _TRUST = 20.0  # looks that the usual level weighs
-_TINY = 1e-9
+_TINY = 1e-6
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class EvidenceRows:
     """Evidence of consecutive frames.
 
     Attributes:
         total: (n,) bounded log-likelihood ratio; NaN without any usable kind.
         standard: (n, names) standard deviations above the quiet level; NaN where not usable.
-        usable: (n, kinds).
     """
 
     total: Array
     standard: Array
-    usable: np.ndarray[Any, np.dtype[np.bool_]]
 
 
 class Evidence:
@@ -50,21 +55,18 @@ class Evidence:
     """
 
     def __init__(self, calibration: Calibration) -> None:
-        self.calibration = calibration
         self._usual = np.array([calibration.quiet[name][0] for name in NAMES])
         self._spread = np.array([calibration.quiet[name][1] for name in NAMES])
-        weights = np.array([calibration.weights[name] for name in NAMES])
+        weights = [calibration.weights[name] for name in NAMES]
         self._kinds = np.zeros((len(NAMES), len(KINDS)))
-        self._kinds[np.arange(len(NAMES)), _KIND_OF] = weights
-        self._low, self._high = calibration.kind_bounds
+        self._kinds[np.arange(len(NAMES)), _COLUMNS] = weights
+        self._terms = tuple(zip(KIND_OF, weights, self._spread.tolist(), strict=True))
+        self._kind_bounds = calibration.kind_bounds
         self._bounds = calibration.evidence_bounds
-        self._z_bounds = calibration.feature_bounds
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget what this vehicle has shown."""
+        self._feature_bounds = calibration.feature_bounds
         self._quiet = self._usual.copy()
         self._looks = np.zeros(len(NAMES))
+        self._level: list[float] = self._usual.tolist()
         self._profile: Array | None = None
         self._profile_looks = 0.0
 
@@ -76,70 +78,89 @@ class Evidence:
             calm: (n,) whether the descent state is far from the boundary; there quiet is learnt.
         """
         n = len(rows)
-        known = rows.usable[:, _KIND_OF]
+        known = rows.usable[:, _COLUMNS]
         levels = np.empty((n, len(NAMES)))
         levels[:, :-1] = rows.energy
         quiet = np.empty((n, len(NAMES)))
         begin = 0
         while begin < n:
-            stop = min(n, begin + _STEP - (rows.first + begin) % _STEP)
-            self._stretch(rows, levels, quiet, known, calm, begin, stop)
+            stop = min(n, begin + STEP - (rows.first + begin) % STEP)
+            part = slice(begin, stop)
+            levels[part, -1] = self._change(rows.profile[part], rows.flow_good[part])
+            quiet[part] = self._level
+            if (rows.first + stop) % STEP == 0 and calm[stop - 1]:
+                self._look(rows, stop - 1, levels[stop - 1], known[stop - 1])
             begin = stop
         standard = (levels - quiet) / self._spread
-        np.clip(standard, *self._z_bounds, out=standard)
-        counted = np.where(known & np.isfinite(standard), standard, 0.0)
-        kinds = np.clip(counted @ self._kinds, self._low, self._high)
-        heard = rows.usable.any(axis=1)
+        np.clip(standard, *self._feature_bounds, out=standard)
+        known &= np.isfinite(standard)
+        kinds = np.clip(np.where(known, standard, 0.0) @ self._kinds, *self._kind_bounds)
         total = np.clip(kinds.sum(axis=1), *self._bounds)
-        return EvidenceRows(
-            np.where(heard, total, np.nan), np.where(known, standard, np.nan), rows.usable
-        )
+        heard = rows.usable.any(axis=1)
+        return EvidenceRows(np.where(heard, total, np.nan), np.where(known, standard, np.nan))
 
-    def _stretch(
-        self,
-        rows: FeatureRows,
-        levels: Array,
-        quiet: Array,
-        known: np.ndarray[Any, np.dtype[np.bool_]],
-        calm: np.ndarray[Any, np.dtype[np.bool_]],
-        begin: int,
-        stop: int,
-    ) -> None:
-        """Frames up to the next look at the quiet level; looks at the last of them if it is one."""
-        part = slice(begin, stop)
-        levels[part, -1] = self._profile_change(rows, part)
-        trust = self._looks / (self._looks + _TRUST)
-        quiet[part] = self._usual + trust * (self._quiet - self._usual)
-        last = stop - 1
-        if (rows.first + stop) % _STEP or not calm[last]:
-            return
-        use = known[last] & np.isfinite(levels[last])
+    def one(self, rows: FeatureRows, i: int, *, calm: bool) -> tuple[float, list[float]]:
+        """Total and standard scores of frame ``i`` of ``rows``, as :meth:`push` gives them."""
+        usable: Sequence[bool] = rows.usable[i].tolist()
+        levels: list[float] = rows.energy[i].tolist()
+        change = math.nan
+        if usable[_FLOW] and self._profile is not None:
+            change = float(self._change(rows.profile[i : i + 1], rows.flow_good[i : i + 1])[0])
+        levels.append(change)
+        low, high = self._feature_bounds
+        sums = [0.0] * len(KINDS)
+        standard = []
+        for level, quiet, (kind, weight, spread) in zip(
+            levels, self._level, self._terms, strict=True
+        ):
+            z = (level - quiet) / spread
+            if usable[kind] and z == z:  # noqa: PLR0124 - a number
+                z = min(max(z, low), high)
+                sums[kind] += weight * z
+            else:
+                z = math.nan
+            standard.append(z)
+        low, high = self._kind_bounds
+        total = 0.0
+        for value in sums:
+            total += min(max(value, low), high)
+        low, high = self._bounds
+        total = min(max(total, low), high) if any(usable) else math.nan
+        if calm and (rows.first + i + 1) % STEP == 0:
+            known = np.array([usable[kind] for kind in KIND_OF])
+            self._look(rows, i, np.array(levels), known)
+        return total, standard
+
+    def _look(self, rows: FeatureRows, i: int, levels: Array, known: Good) -> None:
+        """Learn from one quiet frame."""
+        use = known & np.isfinite(levels)
         gain = 1.0 / (1.0 + np.minimum(self._looks, _LEARN))
-        step = np.clip(levels[last] - self._quiet, -3.0, 3.0)
+        step = np.clip(levels - self._quiet, -3.0, 3.0)
         self._quiet = np.where(use, self._quiet + gain * step, self._quiet)
         self._looks = self._looks + use
-        if use[-1] or (rows.usable[last, 1] and self._profile is None):
-            shape = _shape(rows.profile[last : last + 1], rows.flow_good[last : last + 1])[0]
-            if self._profile is None or len(self._profile) != len(shape):
-                self._profile, self._profile_looks = shape, 0.0
-            self._profile_looks += 1.0
-            self._profile = self._profile + (shape - self._profile) / min(
-                self._profile_looks, _LEARN
-            )
+        trust = self._looks / (self._looks + _TRUST)
+        self._level = (self._usual + trust * (self._quiet - self._usual)).tolist()
+        if not rows.usable[i, _FLOW]:
+            return
+        shape = _shape(rows.profile[i : i + 1], rows.flow_good[i : i + 1])[0]
+        if self._profile is None or len(self._profile) != len(shape):
+            self._profile, self._profile_looks = shape, 0.0
+        self._profile_looks = min(self._profile_looks + 1.0, _LEARN)
+        self._profile = self._profile + (shape - self._profile) / self._profile_looks
 
-    def _profile_change(self, rows: FeatureRows, part: slice) -> Array:
-        good = rows.flow_good[part]
+    def _change(self, profile: Array, good: Good) -> Array:
+        """Logarithm of the mean square change of the profile, (n,)."""
         quiet = self._profile
-        if quiet is None or good.shape[1] < 2 or len(quiet) != good.shape[1]:
-            return np.full(len(good), np.nan)
-        off = (_shape(rows.profile[part], good) - quiet) * good
+        if quiet is None or profile.shape[1] < 2 or len(quiet) != profile.shape[1]:
+            return np.full(len(profile), np.nan)
+        off = (_shape(profile, good) - quiet) * good
         count = good.sum(axis=1)
-        change = (off * off).sum(axis=1) / np.maximum(count, 1.0)
-        return np.where(count >= 2.0, np.log(change + _TINY), np.nan)
+        change = np.log((off * off).sum(axis=1) / np.maximum(count, 1) + _TINY)
+        return np.where(count > 1, change, np.nan)
 
 
-def _shape(profile: Array, good: Array) -> Array:
+def _shape(profile: Array, good: Good) -> Array:
     """Profile over its mean of the healthy channels."""
-    count = np.maximum(good.sum(axis=1, keepdims=True), 1.0)
+    count = np.maximum(good.sum(axis=1, keepdims=True), 1)
     mean = (profile * good).sum(axis=1, keepdims=True) / count
     return np.asarray(profile / np.maximum(mean, 0.05))

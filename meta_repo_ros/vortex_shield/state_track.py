@@ -3,19 +3,44 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import deque
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_repo_ros.core.rotorcraft import Rotorcraft
+from meta_repo_ros.core.rotorcraft import SEA_LEVEL_DENSITY, Rotorcraft
 from meta_repo_ros.core.samples import Array
 from meta_repo_ros.vortex_shield.filters import smoother
-from meta_repo_ros.vortex_shield.frames import FRAME
+from meta_repo_ros.vortex_shield.frames import FRAME_RATE
 from meta_repo_ros.vortex_shield.types import FlightState
 
-Stamps = np.ndarray[tuple[int], np.dtype[np.int64]]
-SINK, AIRSPEED, THRUST, DENSITY, SINK_SIGMA, AIRSPEED_SIGMA = range(6)
+Stamps = np.ndarray[Any, np.dtype[np.int64]]
 _OLDEST = 700_000_000  # ns; a state older than this is none
+_LEAST, _MOST = 0.75, 1.35  # thrust over nominal weight that v_h follows
+_KEPT = 4096  # states
+
+
+class Motion(NamedTuple):
+    """State of one frame, or columns of that of many; NaN where unknown.
+
+    Attributes:
+        sink_rate, airspeed: smoothed, m/s.
+        thrust: smoothed over seconds, N: v_h follows mass, not the pull of one manoeuvre.
+        density: kg/m3.
+        sink_sigma, airspeed_sigma: m/s.
+    """
+
+    sink_rate: Any
+    airspeed: Any
+    thrust: Any
+    density: Any
+    sink_sigma: Any
+    airspeed_sigma: Any
+
+
+_UNKNOWN = Motion(*(math.nan,) * 6)
 
 
 class StateTrack:
@@ -26,85 +51,88 @@ class StateTrack:
     """
 
     def __init__(self, rotorcraft: Rotorcraft) -> None:
-        frames = 1e9 / FRAME
-        unit = rotorcraft.radius / rotorcraft.hover_induced_velocity() * frames
+        unit = rotorcraft.radius / rotorcraft.hover_induced_velocity() * FRAME_RATE
         self._weight = rotorcraft.weight
         self._short = smoother(min(max(1.0 * unit, 2.0), 100.0))
         self._long = smoother(min(max(10.0 * unit, 250.0), 1000.0))
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all states."""
-        self._times: Stamps = np.zeros(0, dtype=np.int64)
-        self._values = np.zeros((0, 6))
-        self._motion: Array | None = None
-        self._thrust: Array | None = None
+        self._waiting: deque[tuple[int, Motion]] = deque(maxlen=_KEPT)
+        self._now: tuple[int, Motion] | None = None
+        self._newest = -(1 << 62)
+        # sink rate, airspeed and thrust as smoothed; None before and after a stretch without state
+        self._smooth: list[float] | None = None
 
     def add(self, state: FlightState) -> None:
-        """Take one state; an older one than the newest, or one without a sink rate, is left out."""
-        if not math.isfinite(state.sink_rate):
+        """Take one state; one not newer than the newest, or without sink rate, is left out."""
+        if state.stamp <= self._newest or not math.isfinite(state.sink_rate):
             return
-        if len(self._times) and state.stamp <= self._times[-1]:
-            return
-        row = (state.sink_rate, state.airspeed, state.thrust, state.density, state.sink_sigma,
-               state.airspeed_sigma)  # fmt: skip
-        self.extend(np.array([state.stamp], dtype=np.int64), np.array([row]))
+        self._newest = state.stamp
+        motion = Motion(
+            state.sink_rate, state.airspeed, state.thrust, state.density, state.sink_sigma,
+            state.airspeed_sigma,
+        )  # fmt: skip
+        self._waiting.append((state.stamp, motion))
 
-    def extend(self, times: Stamps, values: Array) -> None:
-        """Take (m,) stamps, rising, and (m, 6) values of which none lacks a sink rate."""
-        self._times = np.concatenate([self._times, times])
-        self._values = np.concatenate([self._values, values])
+    def one(self, end: int) -> Motion:
+        """State at the frame that ends at ``end``, ns; frames come in order."""
+        waiting = self._waiting
+        while waiting and waiting[0][0] <= end:
+            self._now = waiting.popleft()
+        now = self._now
+        if now is None or end - now[0] > _OLDEST:
+            self._smooth = None
+            return _UNKNOWN
+        sink, airspeed, thrust, *rest = now[1]
+        weight = self._weight
+        thrust = min(max(thrust, _LEAST * weight), _MOST * weight) if thrust == thrust else weight
+        smooth = self._smooth
+        if smooth is None:
+            smooth = self._smooth = [sink, airspeed, thrust]
+        short = self._short.gain
+        smooth[0] += short * (sink - smooth[0])
+        if smooth[1] == smooth[1]:
+            smooth[1] += short * (airspeed - smooth[1])
+        else:
+            smooth[1] = airspeed
+        smooth[2] += self._long.gain * (thrust - smooth[2])
+        return Motion(*smooth, *rest)
 
-    def rows(self, end: Stamps) -> Array:
-        """State at frames that end at ``end`` (n,), ns: (n, 6), NaN where unknown or too old."""
+    def rows(self, times: Stamps, states: Array, end: Stamps) -> Motion:
+        """State at many frames, as :meth:`one` gives it frame by frame.
+
+        Args:
+            times: (m,) stamps, rising.
+            states: (m, 3) sink rate, airspeed, thrust; no sink rate is NaN.
+            end: (n,) of the frames.
+        """
         n = len(end)
-        if len(self._times) == 0:
-            self._motion = self._thrust = None
-            return np.full((n, 6), np.nan)
-        at = np.searchsorted(self._times, end, side='right') - 1
-        result = self._values[np.maximum(at, 0)]
-        stale = (at < 0) | (end - self._times[np.maximum(at, 0)] > _OLDEST)
-        result[stale] = np.nan
-        newest = int(at[-1])
-        if newest > 0:
-            self._times = self._times[newest:]
-            self._values = self._values[newest:]
-        self._smooth(result)
-        return result
+        at = np.searchsorted(times, end, side='right') - 1
+        smooth = np.full((n, 3), np.nan)
+        if len(times):
+            held = np.maximum(at, 0)
+            smooth[:] = states[held]
+            smooth[(at < 0) | (end - times[held] > _OLDEST)] = np.nan
+        force = smooth[:, 2]
+        force[np.isnan(force)] = self._weight
+        np.clip(force, _LEAST * self._weight, _MOST * self._weight, out=force)
+        gone = np.isnan(smooth[:, :2])
+        smooth[gone[:, 0], 2] = np.nan
+        changes = np.flatnonzero((gone[1:] != gone[:-1]).any(axis=1)) + 1
+        for start, stop in itertools.pairwise((0, *changes.tolist(), n)):
+            self._stretch(smooth[start:stop])
+        density = np.where(gone[:, 0], np.nan, SEA_LEVEL_DENSITY)
+        unknown = np.full(n, np.nan)
+        return Motion(smooth[:, 0], smooth[:, 1], smooth[:, 2], density, unknown, unknown)
 
-    def _smooth(self, rows: Array) -> None:
-        """In place; begins anew after every stretch without a state."""
-        known = np.isfinite(rows[:, SINK])
-        force = rows[:, THRUST]
-        force[~np.isfinite(force)] = self._weight
-        # v_h follows mass, not the thrust of one manoeuvre
-        np.clip(force, 0.75 * self._weight, 1.35 * self._weight, out=force)
-        n = len(rows)
-        edges = [0, n]
-        if n > 1:
-            edges = [0, *(np.flatnonzero(known[1:] != known[:-1]) + 1).tolist(), n]
-        for start, stop in zip(edges[:-1], edges[1:], strict=True):
-            if not known[start]:
-                self._motion = None
-                rows[start:stop, THRUST] = np.nan
-                continue
-            motion = rows[start:stop, :THRUST]
-            if self._motion is None:
-                self._motion = motion[0].copy()
-            speed = motion[:, 1]
-            lost = ~np.isfinite(speed)
-            if lost.any():
-                speed[lost] = 0.0
-            if not math.isfinite(self._motion[1]):
-                self._motion[1] = speed[0]
-            smooth = self._short.run(motion, self._motion)
-            self._motion = smooth[-1].copy()
-            if lost.any():
-                smooth[lost, 1] = np.nan
-            rows[start:stop, :THRUST] = smooth
-            pull = force[start:stop, np.newaxis]
-            if self._thrust is None:
-                self._thrust = pull[0].copy()
-            smooth = self._long.run(pull, self._thrust)
-            self._thrust = smooth[-1].copy()
-            rows[start:stop, THRUST] = smooth[:, 0]
+    def _stretch(self, part: Array) -> None:
+        """Smooth in place where the same columns are known throughout."""
+        first = part[0].tolist()
+        if math.isnan(first[0]):
+            self._smooth = None
+            return
+        smooth = self._smooth or first
+        if math.isnan(smooth[1]):
+            smooth[1] = first[1]
+        start = np.array(smooth)
+        part[:, :2] = self._short.run(part[:, :2], start[:2])
+        part[:, 2:] = self._long.run(part[:, 2:], start[2:])
+        self._smooth = part[-1].tolist()
