@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules by which a channel is found wrong, from windows of 0.1 s and from the other channels.
+
+A pressure count is 3 Pa where the whole load of a small rotor is 80 Pa, so a healthy channel may
+repeat its value for long. It is wrong only by what the others of its kind do meanwhile.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from meta_repo_ros.core.parameters import parameter
+from meta_repo_ros.core.rotorcraft import Rotorcraft
+from meta_repo_ros.core.samples import Array, ChannelGroup, Kind
+from meta_repo_ros.vortex_shield.filters import smoother
+from meta_repo_ros.vortex_shield.health_windows import Flags, Hold, Run, Statistics
+
+_RATE = 10.0  # windows per second
+_DRIFT = (1.0, 10.0)  # s, time constants of the two averages whose difference is a slope
+_SWAP_MEMORY = 20.0  # s
+_SWAP_STEADY = 10.0  # s, slower changes of pressure are not compared
+
+
+class Reason(enum.IntFlag):
+    """What is wrong with a channel."""
+
+    STUCK = 1
+    DEAD = 2
+    SATURATED = 4
+    SWAPPED = 8
+    DRIFTING = 16
+    NOISY = 32
+    IMPLAUSIBLE = 64
+    STATED = 128
+
+
+RULES = (
+    Reason.STUCK, Reason.DEAD, Reason.SWAPPED, Reason.DRIFTING, Reason.NOISY, Reason.IMPLAUSIBLE,
+)  # fmt: skip
+_BITS = np.array([[[int(reason)] for reason in RULES]], dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class HealthParameters:
+    """When a channel is no longer used."""
+
+    enabled: bool = parameter(
+        True, 'Judge channels; without, only what their source says of them counts.'
+    )
+    saturation_hold: float = parameter(
+        0.5, 'A channel is left out so long after a sample at the end of its range.', unit='s',
+        minimum=0.0, maximum=60.0,
+    )  # fmt: skip
+    recovery_time: float = parameter(
+        2.0, 'A channel is used again after so long without a fault.', unit='s', minimum=0.1,
+        maximum=600.0,
+    )  # fmt: skip
+    noise_ratio: float = parameter(
+        12.0, 'A channel is noisy from so many times the noise of the others of its kind.',
+        minimum=2.0, maximum=1000.0,
+    )  # fmt: skip
+    dead_ratio: float = parameter(
+        20.0, 'A channel is dead below the signal of the others over this.', minimum=2.0,
+        maximum=1000.0,
+    )  # fmt: skip
+    pressure_disagreement: float = parameter(
+        2000.0, 'A pressure channel further from the median of all is implausible.', unit='Pa',
+        minimum=100.0, maximum=1e5,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """Of a kind: windows of 0.1 s, and what it takes to call it so."""
+
+    moving: float  # counts from least to greatest in a window, from which the others change
+    stuck: float  # windows without a change while the others change
+    frozen: float  # windows in which no channel of the kind changes
+    drift: float  # slope against the others, unit/s
+
+
+class Rules:
+    """Judges the windows of one group of channels.
+
+    Args:
+        group: whose.
+        rotorcraft: whose disk loading and induced velocity are the scales.
+        parameters: of the user.
+    """
+
+    def __init__(
+        self, group: ChannelGroup, rotorcraft: Rotorcraft, parameters: HealthParameters
+    ) -> None:
+        c = group.channels
+        self._group, self._parameters = group, parameters
+        loading = rotorcraft.weight / rotorcraft.disk_area
+        # a slope leaves about so much behind the band of ring shedding, 1/100 per revolution
+        memory = 100.0 / rotorcraft.rotor_speed
+        self._limits = {
+            Kind.PRESSURE: _Limits(5.0, 10.0, 200.0, max(0.1 * loading / memory, 2.0)),
+            Kind.FLOW: _Limits(8.0, 5.0, 20.0, 0.15 * rotorcraft.hover_induced_velocity()),
+            Kind.ACOUSTIC: _Limits(8.0, 3.0, 10.0, 0.02 * (group.range_high - group.range_low)),
+        }[group.kind]
+        self._loading = loading
+        self._still, self._moved, self._frozen = Run(c), Run(c), Run(1)
+        self._faint, self._loud, self._ramp, self._opposed = Run(c), Run(c), Run(c), Run(c)
+        self._last_low = np.full(c, np.nan)
+        self._since = np.full(c, np.nan)  # median of all when a channel last changed
+        self._quick, self._slow = (smoother(t * _RATE) for t in _DRIFT)
+        self._averages: tuple[Array, Array] | None = None
+        above, below = (group.station_side == side for side in (1.0, -1.0))
+        self._sides = np.array([above, below], dtype=np.float64)
+        self._swaps = bool((self._sides.sum(axis=1) >= 2).all()) and group.kind is Kind.PRESSURE
+        self._steady = smoother(_SWAP_STEADY * _RATE)
+        self._product = smoother(_SWAP_MEMORY * _RATE)
+        self._base: Array | None = None
+        self._products = np.zeros(3 * c)
+        self._hold = Hold((len(RULES), c))
+        self._windows = np.full((len(RULES), 1), parameters.recovery_time * _RATE)
+        self._windows[RULES.index(Reason.DRIFTING)] *= 5.0
+        self.middle = math.nan
+        """Median of the channels in the newest window, unit of the kind."""
+
+    def run(self, s: Statistics) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+        """:class:`Reason` bits after each window, (w, c)."""
+        middle = _rank(s.mean, 0.5)
+        self.middle = float(middle[-1, 0])
+        count = self._group.resolution
+        extent = (s.high - s.low) / count
+        others = _rank(extent, 0.75)
+        none = np.zeros(extent.shape, dtype=np.bool_)
+        several = extent.shape[1] > 1
+        found = np.stack(
+            [
+                self._stuck(s, extent, others, middle),
+                self._dead(extent, others) if several else none,
+                self._swapped(s.mean) if self._swaps else none,
+                self._drifting(s.mean) if several else none,
+                self._noisy(s.step / count) if several else none,
+                self._implausible(s.mean, middle) if extent.shape[1] > 2 else none,
+            ],
+            axis=1,
+        )
+        held = self._hold.run(found, self._windows)
+        return np.asarray(np.bitwise_or.reduce(held * _BITS, axis=1), dtype=np.uint8)
+
+    def _stuck(self, s: Statistics, extent: Array, others: Array, middle: Array) -> Flags:
+        """No change at all while the others change, or while static pressure does."""
+        before = np.concatenate([self._last_low[np.newaxis], s.low[:-1]])
+        self._last_low = s.low[-1].copy()
+        still = (extent == 0.0) & (s.low == before)
+        length = self._still.run(still)
+        moved = self._moved.run(still, np.broadcast_to(others >= self._limits.moving, still.shape))
+        result = moved >= self._limits.stuck
+        if self._group.channels > 1 or self._group.kind is not Kind.PRESSURE:
+            frozen = self._frozen.run(still.all(axis=1, keepdims=True))
+            result |= frozen >= self._limits.frozen
+        if self._group.kind is Kind.PRESSURE and self._group.channels > 2:
+            away = np.abs(middle - self._at_last_change(middle, still)) / self._group.resolution
+            result |= still & (length >= 5.0) & (away >= 6.0)
+        return np.asarray(result)
+
+    def _at_last_change(self, middle: Array, still: Flags) -> Array:
+        """Median of all channels in the window in which each last changed, (w, c)."""
+        if len(still) == 1:
+            self._since = np.where(still[0], self._since, middle[0])
+            return self._since[np.newaxis]
+        rows = np.where(still, -1, np.arange(len(still))[:, np.newaxis])
+        rows = np.maximum.accumulate(rows, axis=0)
+        result = np.where(rows < 0, self._since, middle[np.maximum(rows, 0), 0])
+        self._since = result[-1].copy()
+        return np.asarray(result)
+
+    def _dead(self, extent: Array, others: Array) -> Flags:
+        """Next to no signal while the others have a good one."""
+        ratio = self._parameters.dead_ratio
+        faint = (extent * ratio < others) & (others >= 2.0 * ratio)
+        return np.asarray(self._faint.run(faint) >= 10.0)
+
+    def _noisy(self, step: Array) -> Flags:
+        """Much louder from sample to sample than most."""
+        quiet = np.maximum(_rank(step, 0.4), 0.7)
+        loud = (step > self._parameters.noise_ratio * quiet) & (step > 3.0)
+        return np.asarray(self._loud.run(loud) >= 15.0)
+
+    def _implausible(self, mean: Array, middle: Array) -> Flags:
+        """Far from the pressure that all the others feel."""
+        if self._group.kind is not Kind.PRESSURE:
+            return np.zeros(mean.shape, dtype=np.bool_)
+        return np.asarray(np.abs(mean - middle) > self.disagreement)
+
+    @property
+    def disagreement(self) -> float:
+        """Greatest difference of a pressure channel from the median, Pa."""
+        return max(self._parameters.pressure_disagreement, 10.0 * self._loading)
+
+    def _drifting(self, mean: Array) -> Flags:
+        """A steady slope against the others on the same side of the disk."""
+        apart = mean - self._peers(mean)
+        if self._averages is None:
+            self._averages = (apart[0], apart[0])
+        quick = self._quick.run(apart, self._averages[0])
+        slow = self._slow.run(apart, self._averages[1])
+        self._averages = (quick[-1].copy(), slow[-1].copy())
+        slope = (quick - slow) / (_DRIFT[1] - _DRIFT[0])
+        return np.asarray(self._ramp.run(np.abs(slope) > self._limits.drift) >= 80.0)
+
+    def _peers(self, mean: Array) -> Array:
+        """Median of the channels on the same side, of all where there are few, (w, c)."""
+        result = np.broadcast_to(_rank(mean, 0.5), mean.shape)
+        for side in self._sides.astype(np.bool_):
+            if side.sum() >= 3:
+                result = np.where(side, _rank(mean[:, side], 0.5), result)
+        return result
+
+    def _swapped(self, mean: Array) -> Flags:
+        """A channel above the disk follows the thrust as those below do, and one below as above.
+
+        Thrust raises the pressure below the disk and lowers it above. One channel alone may do
+        otherwise, in a ring that tilts; two channels that were exchanged both do.
+        """
+        if self._base is None:
+            self._base = mean[0].copy()
+        steady = self._steady.run(mean, self._base)
+        self._base = steady[-1].copy()
+        change = mean - steady
+        above, below = self._sides
+        # of the others on either side
+        up = ((change @ above)[:, np.newaxis] - change * above) / (above.sum() - above)
+        down = ((change @ below)[:, np.newaxis] - change * below) / (below.sum() - below)
+        own = change - 0.5 * (up + down)
+        thrust = 0.5 * (down - up) * (below - above)
+        products = np.concatenate([own * thrust, own * own, thrust * thrust], axis=1)
+        smooth = self._product.run(products, self._products)
+        self._products = smooth[-1].copy()
+        both, mine, theirs = np.split(smooth, 3, axis=1)
+        heard = np.sqrt(theirs) > max(1.5 * self._group.resolution, 0.04 * self._loading)
+        against = heard & (both < -0.7 * np.sqrt(mine * theirs))
+        lasting = self._opposed.run(against) >= 50.0
+        pair = [(lasting & (side > 0.0)).any(axis=1, keepdims=True) for side in (above, below)]
+        return np.asarray(lasting & pair[0] & pair[1])
+
+
+def _rank(x: Array, share: float) -> Array:
+    """Value of each row that ``share`` of its values does not exceed, (w, 1)."""
+    c = x.shape[1]
+    if c < 3:
+        return np.asarray(
+            np.max(x, 1, keepdims=True) if share >= 0.5 else np.min(x, 1, keepdims=True)
+        )
+    ordered = np.sort(x, axis=1)
+    if share == 0.5:
+        return np.asarray(0.5 * (ordered[:, [(c - 1) // 2]] + ordered[:, [c // 2]]))
+    index = math.ceil(share * (c - 1)) if share > 0.5 else math.floor(share * (c - 1))
+    return np.asarray(ordered[:, [index]])
