@@ -33,6 +33,7 @@ class MultirotorGains:
         horizontal_speed: limit, m/s.
         vertical_speed: limit on the way to an altitude, m/s.
         descent_speed: limit of a commanded velocity, m/s: a vortex ring can be flown into.
+        climb_change: fastest change of a commanded climb or descent, m/s2.
         thrust_per_speed: thrust of one rotor, by the two figures above, over the square of the
             speed that it takes up near the hover, N s2.
         tilt_limit: rad.
@@ -47,6 +48,7 @@ class MultirotorGains:
     horizontal_speed: float = 12.0
     vertical_speed: float = 4.0
     descent_speed: float = 8.0
+    climb_change: float = 1.0
     thrust_per_speed: float = 1.22e-5
     tilt_limit: float = math.radians(30.0)
     altitude: float = 1.0  # 1/s
@@ -78,13 +80,14 @@ class MultirotorAutopilot(Autopilot):
         self._integral = tuple(Integrator(-3.0, 3.0) for _ in range(3))
         self._altitude: float | None = None
         self._heading: float | None = None
+        self._climb: float | None = None  # commanded climb as it is let through, m/s
 
     def control(self, state: FlightState, command: Command, dt: float) -> tuple[float, ...]:
         """Throttles for the next ``dt`` seconds.
 
         Attitude or body rate fly as given, with ``thrust``, or else the thrust of ``rotor_speed``,
-        or else the thrust that holds the altitude. Otherwise velocity; or airspeed along course, as if the air stood still; or a hover.
-        Attitude beside a velocity gives the heading.
+        or else the thrust that holds the altitude. Otherwise velocity; or airspeed along course,
+        as if the air stood still; or a hover. Attitude beside a velocity gives the heading.
         """
         g = self._gains
         if self._altitude is None:
@@ -124,10 +127,15 @@ class MultirotorAutopilot(Autopilot):
         if up is None:
             up = g.altitude * ((self._altitude or 0.0) - state.altitude)
             up = clamp(up, -g.vertical_speed, g.vertical_speed)
+            self._climb = None
         else:
             self._altitude = state.altitude
+            before = state.velocity[2] if self._climb is None else self._climb
+            up = clamp(up, -g.descent_speed, g.vertical_speed)
+            step = g.climb_change * dt
+            up = self._climb = before + clamp(up - before, -step, step)
         shrink = min(1.0, g.horizontal_speed / max(math.hypot(east, north), 1e-9))
-        wanted = (east * shrink, north * shrink, clamp(up, -g.descent_speed, g.vertical_speed))
+        wanted = (east * shrink, north * shrink, up)
         force = [0.0, 0.0, GRAVITY]
         for axis in range(3):
             error = wanted[axis] - state.velocity[axis]

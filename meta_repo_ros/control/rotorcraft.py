@@ -45,7 +45,7 @@ class RotorcraftGains:
     velocity_integral: float = 0.05  # 1/s2
     climb: float = 1.2  # 1/s
     climb_integral: float = 0.4  # 1/s2
-    climb_change: float = 2.5  # m/s2, fastest change of the climb asked for
+    climb_change: float = 1.0  # m/s2, fastest change of the climb asked for
     tilt_rate: float = 0.35  # rad/s, fastest change of the tilt asked for
     attitude: float = 1.5  # 1/s
     yaw: float = 0.8  # 1/s

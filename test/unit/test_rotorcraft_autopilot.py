@@ -85,7 +85,7 @@ def test_quadrotor_is_the_one_that_is_known() -> None:
 def test_descends_at_shares_of_the_induced_velocity(name: str, share: float) -> None:
     flight = _Flight(name)
     sink = share * ROTORCRAFT[name].hover_induced_velocity()
-    states = flight.fly(14.0 if name == 'ah1s' else 5.0, Command(velocity=(0.0, 0.0, -sink)))
+    states = flight.fly(22.0 if name == 'ah1s' else 13.0, Command(velocity=(0.0, 0.0, -sink)))
     assert states[-1].velocity == pytest.approx((0.0, 0.0, -sink), abs=0.04 * sink)
     assert max(_tilt(s) for s in states) < math.radians(6.0)
     low, high = ROTORCRAFT[name].rotor_speed_band

@@ -70,7 +70,7 @@ class _Flight:
 
 def test_quadrotor_falls_through_its_ring_and_needs_more_rotor_speed(tmp_path: Path) -> None:
     ringed, calm = _Flight(tmp_path, 'f450', 1.0), _Flight(tmp_path, 'f450', 0.0)
-    with_ring, without = ringed.fly(9.0, 0.0, 1.0), calm.fly(9.0, 0.0, 1.0)
+    with_ring, without = ringed.fly(14.0, 0.0, 1.0), calm.fly(14.0, 0.0, 1.0)
     assert np.max(with_ring['intensity']) > 0.9
     # it sinks faster than it is told, until the autopilot has found the thrust that is missing
     assert np.max(with_ring['sink']) > np.max(without['sink']) + 0.1
@@ -80,7 +80,7 @@ def test_quadrotor_falls_through_its_ring_and_needs_more_rotor_speed(tmp_path: P
     )
     assert ratio > 1.1
     # and its heave is not steady
-    assert np.std(with_ring['sink'][-400:]) > 5.0 * np.std(without['sink'][-400:])
+    assert np.std(with_ring['sink'][-400:]) > 3.0 * np.std(without['sink'][-400:])
     # forward, faster than v_h, it leaves the ring, and the rotors slow down again
     out = ringed.fly(7.0, 1.4, 1.0)
     assert out['intensity'][-1] < 0.01
@@ -90,7 +90,7 @@ def test_quadrotor_falls_through_its_ring_and_needs_more_rotor_speed(tmp_path: P
 
 def test_helicopter_gets_into_its_ring_on_its_own_time_scale(tmp_path: Path) -> None:
     ringed, calm = _Flight(tmp_path, 'ah1s', 1.0), _Flight(tmp_path, 'ah1s', 0.0)
-    with_ring, without = ringed.fly(25.0, 0.0, 1.0), calm.fly(25.0, 0.0, 1.0)
+    with_ring, without = ringed.fly(30.0, 0.0, 1.0), calm.fly(30.0, 0.0, 1.0)
     assert np.max(with_ring['intensity']) > 0.9
     assert np.max(with_ring['sink']) > np.max(without['sink']) + 0.03
     settled = slice(-1000, None)
@@ -112,7 +112,7 @@ def test_helicopter_gets_into_its_ring_on_its_own_time_scale(tmp_path: Path) -> 
 
 def test_force_is_along_the_shaft_and_in_proportion_to_the_thrust(tmp_path: Path) -> None:
     ringed = _Flight(tmp_path, 'f450', 1.0)
-    ringed.fly(3.0, 0.0, 1.1)
+    ringed.fly(7.0, 0.0, 1.1)
     state = ringed.simulator.state
     wrench, wake = ringed.effect.force(state), ringed.effect.wake
     assert wake is not None
@@ -130,13 +130,13 @@ def test_force_is_along_the_shaft_and_in_proportion_to_the_thrust(tmp_path: Path
 
 def test_without_strength_it_is_there_and_does_nothing(tmp_path: Path) -> None:
     calm = _Flight(tmp_path, 'f450', 0.0)
-    rows = calm.fly(3.0, 0.0, 1.1)
+    rows = calm.fly(7.0, 0.0, 1.1)
     assert rows['intensity'][-1] > 0.5
     assert calm.effect.force(calm.simulator.state) == ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
 
 
 def test_same_seed_flies_the_same_and_another_seed_otherwise() -> None:
-    scenario = dataclasses.replace(find_scenario('vortex_recovery').with_duration(11.0), sensors=())
+    scenario = dataclasses.replace(find_scenario('vortex_recovery').with_duration(15.0), sensors=())
     ends = []
     for seed in (1, 1, 2):
         simulator = Simulator(scenario, seed)
