@@ -17,7 +17,7 @@ from meta_repo_ros.core.parameters import parameter
 from meta_repo_ros.core.rotorcraft import Rotorcraft
 from meta_repo_ros.core.samples import Array, ChannelGroup, Kind
 from meta_repo_ros.vortex_shield.filters import smoother
-from meta_repo_ros.vortex_shield.health_windows import Flags, Hold, Run, Statistics
+from meta_repo_ros.vortex_shield.health_windows import Flags, Hold, Latest, Run, Statistics
 
 _RATE = 10.0  # windows per second
 _DRIFT = (1.0, 10.0)  # s, time constants of the two averages whose difference is a slope
@@ -90,6 +90,9 @@ class Rules:
         group: whose.
         rotorcraft: whose disk loading and induced velocity are the scales.
         parameters: of the user.
+
+    Attributes:
+        middle: median of the channels in the newest window, unit of the kind.
     """
 
     def __init__(
@@ -112,6 +115,12 @@ class Rules:
         self._since = np.full(c, np.nan)  # median of all when a channel last changed
         self._quick, self._slow = (smoother(t * _RATE) for t in _DRIFT)
         self._averages: tuple[Array, Array] | None = None
+        self._apart, self._level = Latest(c), Latest(c)
+        half = 0.5 * group.resolution
+        self._top = group.range_high - half
+        # still air is no fault
+        self._bottom = -np.inf if group.kind is Kind.FLOW else group.range_low + half
+        self._compares = group.kind is Kind.PRESSURE and c > 2
         above, below = (group.station_side == side for side in (1.0, -1.0))
         self._sides = np.array([above, below], dtype=np.float64)
         self._swaps = bool((self._sides.sum(axis=1) >= 2).all()) and group.kind is Kind.PRESSURE
@@ -123,7 +132,6 @@ class Rules:
         self._windows = np.full((len(RULES), 1), parameters.recovery_time * _RATE)
         self._windows[RULES.index(Reason.DRIFTING)] *= 5.0
         self.middle = math.nan
-        """Median of the channels in the newest window, unit of the kind."""
 
     def run(self, s: Statistics) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         """:class:`Reason` bits after each window, (w, c)."""
@@ -134,14 +142,18 @@ class Rules:
         others = _rank(extent, 0.75)
         none = np.zeros(extent.shape, dtype=np.bool_)
         several = extent.shape[1] > 1
+        sound = (extent > 0.0) & (s.low > self._bottom) & (s.high < self._top)
+        if self._compares:
+            far = np.abs(s.mean - middle) > self.disagreement
+            sound &= ~far
         found = np.stack(
             [
                 self._stuck(s, extent, others, middle),
                 self._dead(extent, others) if several else none,
-                self._swapped(s.mean) if self._swaps else none,
-                self._drifting(s.mean) if several else none,
-                self._noisy(s.step / count) if several else none,
-                self._implausible(s.mean, middle) if extent.shape[1] > 2 else none,
+                self._swapped(s.mean, sound) if self._swaps else none,
+                self._drifting(s.mean, sound) if several else none,
+                self._noisy(s.step / count, sound) if several else none,
+                far if self._compares else none,
             ],
             axis=1,
         )
@@ -181,26 +193,20 @@ class Rules:
         faint = (extent * ratio < others) & (others >= 2.0 * ratio)
         return np.asarray(self._faint.run(faint) >= 10.0)
 
-    def _noisy(self, step: Array) -> Flags:
-        """Much louder from sample to sample than most."""
-        quiet = np.maximum(_rank(step, 0.4), 0.7)
+    def _noisy(self, step: Array, sound: Flags) -> Flags:
+        """Much louder from sample to sample than most; of two, none is called so."""
+        quiet = np.maximum(_rank_of(step, sound, 0.4), 0.7)
         loud = (step > self._parameters.noise_ratio * quiet) & (step > 3.0)
         return np.asarray(self._loud.run(loud) >= 15.0)
-
-    def _implausible(self, mean: Array, middle: Array) -> Flags:
-        """Far from the pressure that all the others feel."""
-        if self._group.kind is not Kind.PRESSURE:
-            return np.zeros(mean.shape, dtype=np.bool_)
-        return np.asarray(np.abs(mean - middle) > self.disagreement)
 
     @property
     def disagreement(self) -> float:
         """Greatest difference of a pressure channel from the median, Pa."""
         return max(self._parameters.pressure_disagreement, 10.0 * self._loading)
 
-    def _drifting(self, mean: Array) -> Flags:
+    def _drifting(self, mean: Array, sound: Flags) -> Flags:
         """A steady slope against the others on the same side of the disk."""
-        apart = mean - self._peers(mean)
+        apart = self._apart.run(mean - self._peers(mean), sound)
         if self._averages is None:
             self._averages = (apart[0], apart[0])
         quick = self._quick.run(apart, self._averages[0])
@@ -217,23 +223,22 @@ class Rules:
                 result = np.where(side, _rank(mean[:, side], 0.5), result)
         return result
 
-    def _swapped(self, mean: Array) -> Flags:
+    def _swapped(self, mean: Array, sound: Flags) -> Flags:
         """A channel above the disk follows the thrust as those below do, and one below as above.
 
         Thrust raises the pressure below the disk and lowers it above. One channel alone may do
         otherwise, in a ring that tilts; two channels that were exchanged both do.
         """
+        mean = self._level.run(mean, sound)
         if self._base is None:
             self._base = mean[0].copy()
         steady = self._steady.run(mean, self._base)
         self._base = steady[-1].copy()
-        change = mean - steady
+        change = (mean - steady) * sound
+        up, down = (_mean_of_others(change, sound * side) for side in self._sides)
         above, below = self._sides
-        # of the others on either side
-        up = ((change @ above)[:, np.newaxis] - change * above) / (above.sum() - above)
-        down = ((change @ below)[:, np.newaxis] - change * below) / (below.sum() - below)
-        own = change - 0.5 * (up + down)
-        thrust = 0.5 * (down - up) * (below - above)
+        own = change - 0.5 * (up + down) * sound
+        thrust = 0.5 * (down - up) * (below - above) * sound
         products = np.concatenate([own * thrust, own * own, thrust * thrust], axis=1)
         smooth = self._product.run(products, self._products)
         self._products = smooth[-1].copy()
@@ -241,8 +246,25 @@ class Rules:
         heard = np.sqrt(theirs) > max(1.5 * self._group.resolution, 0.04 * self._loading)
         against = heard & (both < -0.7 * np.sqrt(mine * theirs))
         lasting = self._opposed.run(against) >= 50.0
-        pair = [(lasting & (side > 0.0)).any(axis=1, keepdims=True) for side in (above, below)]
+        pair = [(lasting & (side > 0.0)).any(axis=1, keepdims=True) for side in self._sides]
         return np.asarray(lasting & pair[0] & pair[1])
+
+
+def _mean_of_others(x: Array, weight: Array) -> Array:
+    """Weighted mean over the other channels, (w, c); 0 where there is none."""
+    total, count = (x * weight).sum(axis=1, keepdims=True), weight.sum(axis=1, keepdims=True)
+    return np.asarray((total - x * weight) / np.maximum(count - weight, 1.0))
+
+
+def _rank_of(x: Array, sound: Flags, share: float) -> Array:
+    """As :func:`_rank`, of the sound channels alone; infinite where there are fewer than three."""
+    number = sound.sum(axis=1)
+    if (number == x.shape[1]).all():
+        return _rank(x, share) if x.shape[1] > 2 else np.full((len(x), 1), np.inf)
+    ordered = np.sort(np.where(sound, x, np.inf), axis=1)
+    index = np.floor(share * np.maximum(number - 1, 0)).astype(np.int64)
+    result = np.where(number > 2, ordered[np.arange(len(x)), index], np.inf)
+    return np.asarray(result[:, np.newaxis])
 
 
 def _rank(x: Array, share: float) -> Array:

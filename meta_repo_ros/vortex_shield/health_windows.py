@@ -94,6 +94,25 @@ class Run:
         return np.asarray(length)
 
 
+class Latest:
+    """Repeats the last sound value of a channel while it is not sound."""
+
+    def __init__(self, channels: int) -> None:
+        self._value = np.full(channels, np.nan)
+
+    def run(self, x: Array, sound: Flags) -> Array:
+        """(w, c) values; the first of all is taken as it is."""
+        held = np.where(np.isnan(self._value), x[0], self._value)
+        if len(x) == 1:
+            result = np.where(sound, x, held)
+        else:
+            rows = np.where(sound, np.arange(len(x))[:, np.newaxis], -1)
+            rows = np.maximum.accumulate(rows, axis=0)
+            result = np.where(rows < 0, held, np.take_along_axis(x, np.maximum(rows, 0), axis=0))
+        self._value = result[-1].copy()
+        return np.asarray(result)
+
+
 class Hold:
     """Keeps flags up for some windows after they were last raised."""
 
