@@ -20,6 +20,7 @@ SENSORS: dict[str, str] = {
     'gnss': f'{_HERE}.gnss:GnssSensor',
     'air_data': f'{_HERE}.air:AirDataSensor',
     'rotor_state': f'{_HERE}.rotor:RotorSensor',
+    'rotor_samples': f'{_HERE}.rotor_samples:RotorSamplesSensor',
     'star_attitude': f'{_HERE}.star_attitude:SimulatedStarAttitude',
     'star_camera': f'{_HERE}.star_camera:StarCameraSensor',
     'horizon_camera': f'{_HERE}.horizon_camera:HorizonCameraSensor',

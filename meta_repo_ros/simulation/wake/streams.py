@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from scipy import signal
 
-from meta_repo_ros.core.converter import quantise
+from meta_repo_ros.core.converter import Decimator, quantise
 from meta_repo_ros.core.rotorcraft import Rotorcraft
 from meta_repo_ros.core.samples import Array, ChannelGroup, Counts, Kind
 from meta_repo_ros.simulation.wake.drive import COLUMNS, Column
@@ -26,7 +26,24 @@ from meta_repo_ros.simulation.wake.inflow import mean_inflow
 from meta_repo_ros.simulation.wake.response import BLADE_HARMONICS, Response, draw_responses
 from meta_repo_ros.simulation.wake.shape import WakeShape
 
+_STREAMS_KEY = 0x53545245
+_FAST = 48000.0  # Hz, least rate at which a whine is made
 _INFLOW = COLUMNS  # further columns: inflow in m/s, then the ring as each group sees it
+
+
+@dataclass(frozen=True)
+class Whine:
+    """A tone of gears or motor controllers, far above what the converters can carry.
+
+    Attributes:
+        frequency: Hz.
+        amplitude: Pa.
+        anti_alias: whether it is filtered before it is sampled.
+    """
+
+    frequency: float
+    amplitude: float
+    anti_alias: bool = True
 
 
 class Streams:
@@ -38,6 +55,7 @@ class Streams:
         shape: of its wake.
         seed: of the responses and of all noise.
         interval: between two knots of the drive, s.
+        whine: a tone that every microphone hears, None for none.
 
     Attributes:
         groups, responses: what was given and drawn.
@@ -51,8 +69,11 @@ class Streams:
         seed: int,
         *,
         interval: float,
+        whine: Whine | None = None,
     ) -> None:
-        drawn, *noise = np.random.SeedSequence(seed, spawn_key=(1,)).spawn(1 + len(groups))
+        drawn, *noise = np.random.SeedSequence(seed, spawn_key=(_STREAMS_KEY,)).spawn(
+            1 + len(groups)
+        )
         self.groups = groups
         self.responses = draw_responses(groups, rotorcraft, shape, np.random.default_rng(drawn))
         self._interval = interval
@@ -64,7 +85,7 @@ class Streams:
         ]
         self._lagged = [np.zeros(1) for _ in groups]
         self._makers = [
-            _MAKERS[group.kind](group, rotorcraft, response, np.random.default_rng(sequence))
+            _MAKERS[group.kind](group, rotorcraft, response, sequence, whine)
             for group, response, sequence in zip(groups, self.responses, noise, strict=True)
         ]
 
@@ -118,15 +139,15 @@ class _Maker:
     group: ChannelGroup
     craft: Rotorcraft
     response: Response
-    rng: np.random.Generator
+    seeds: np.random.SeedSequence
+    whine: Whine | None = None
     at: int = 0
 
     def __post_init__(self) -> None:
         channels = self.group.channels
         # a generator for each, so that cutting time otherwise draws the same
         self._white, self._coloured, self._wander = (
-            np.random.default_rng(s)
-            for s in self.rng.bit_generator.seed_seq.spawn(3)  # type: ignore[attr-defined]
+            np.random.default_rng(s) for s in self.seeds.spawn(3)
         )
         self._colour = math.exp(-2.0 * math.pi * self.response.corner / self.group.rate)
         self._colour_state = np.zeros((1, channels))
@@ -257,7 +278,8 @@ class _Acoustic(_Maker):
             2, (max(low, 0.5), high), 'bandpass', fs=self.group.rate, output='sos'
         )
         self._sos_state = np.zeros((len(self._sos), 2, self.group.channels))
-        self._hiss = np.random.default_rng(self.rng.bit_generator.seed_seq.spawn(1)[0])  # type: ignore[attr-defined]
+        self._decimator: Decimator | None = None
+        self._hiss = np.random.default_rng(self.seeds.spawn(1)[0])
 
     def _values(self, rows: Array, ring: Array) -> Array:
         response = self.response
@@ -275,7 +297,18 @@ class _Acoustic(_Maker):
         noise, self._sos_state = signal.sosfilt(self._sos, noise, axis=0, zi=self._sos_state)
         noise += self._tones(rows, ring)
         result: Array = noise * loading[:, None]
+        if self.whine is not None:
+            result += self._whine(self.whine, len(rows))
         return result
+
+    def _whine(self, whine: Whine, count: int) -> Array:
+        factor = math.ceil(_FAST / self.group.rate)
+        rate = factor * self.group.rate
+        if self._decimator is None:
+            self._decimator = Decimator(rate, self.group.rate, anti_alias=whine.anti_alias)
+        time = np.arange(self.at * factor, (self.at + count) * factor) / rate
+        tone = whine.amplitude * np.sin(2.0 * math.pi * whine.frequency * time)
+        return self._decimator.push(tone[:, None])
 
 
 _MAKERS: dict[Kind, Any] = {Kind.PRESSURE: _Pressure, Kind.FLOW: _Flow, Kind.ACOUSTIC: _Acoustic}
