@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from meta_repo_ros.core.parameters import ParameterWarning, group, parameter
+from meta_repo_ros.vortex_shield.health_rules import HealthParameters
 from meta_repo_ros.vortex_shield.intake import StreamParameters
 from meta_repo_ros.vortex_shield.interface_keys import VortexShieldKeys
 from meta_repo_ros.vortex_shield.recovery_parameters import RecoverySettings
@@ -27,6 +28,7 @@ class VortexShieldParameters:
     vortex_shield: VortexShieldKeys = group(VortexShieldKeys)
     vehicle: VehicleParameters = group(VehicleParameters)
     streams: StreamParameters = group(StreamParameters)
+    health: HealthParameters = group(HealthParameters)
     risk: RiskParameters = group(RiskParameters)
     recovery: RecoverySettings = group(RecoverySettings)
     frames: FrameParameters = group(FrameParameters)

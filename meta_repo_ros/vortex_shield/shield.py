@@ -57,7 +57,7 @@ class Shield:
         wanted = DetectionParameters(
             keys.sensitivity, keys.false_positive_threshold, self.parameters.risk
         )
-        return Detector(self.rotorcraft, wanted)
+        return Detector(self.rotorcraft, wanted, health=self.parameters.health)
 
     def _make_recovery(self) -> Recovery:
         return Recovery(self.rotorcraft, recovery_parameters(self.parameters))
@@ -82,7 +82,8 @@ class Shield:
             counts = self.intake.counts
             self.intake = Intake(new.sensors, parameters.streams, strict=parameters.strict)
             self.intake.counts = counts
-        if new.detection != old.detection or parameters.risk != before.risk:
+        same_judges = parameters.risk == before.risk and parameters.health == before.health
+        if new.detection != old.detection or not same_judges:
             self.detector = self._make_detector()
         if recovery_parameters(parameters) != recovery_parameters(before):
             self.recovery = self._make_recovery()
