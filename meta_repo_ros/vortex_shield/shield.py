@@ -50,7 +50,6 @@ class Shield:
         self.recovery = self._make_recovery()
         self.detection: Detection | None = None
         self.plan: RecoveryPlan | None = None
-        self.failed: dict[str, int] = {}  # channels that are not used, by kind
 
     def _make_detector(self) -> Detector:
         keys = self.parameters.vortex_shield.detection
@@ -87,6 +86,13 @@ class Shield:
             self.detector = self._make_detector()
         if recovery_parameters(parameters) != recovery_parameters(before):
             self.recovery = self._make_recovery()
+
+    @property
+    def failed(self) -> dict[str, int]:
+        """Number of channels that are not used, by kind."""
+        health = self.detector.health
+        left = {} if health is None else health.left
+        return {kind.name.lower(): total - good for kind, (good, total) in left.items()}
 
     def abort(self, reason: str) -> RecoveryPlan | None:
         """End a plan that is alive; its last form, None where there is none."""
