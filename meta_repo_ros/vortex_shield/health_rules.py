@@ -20,9 +20,12 @@ from meta_repo_ros.vortex_shield.filters import smoother
 from meta_repo_ros.vortex_shield.health_windows import Flags, Hold, Latest, Run, Statistics
 
 _RATE = 10.0  # windows per second
-_DRIFT = (1.0, 10.0)  # s, time constants of the two averages whose difference is a slope
-_SWAP_MEMORY = 20.0  # s
-_SWAP_STEADY = 10.0  # s, slower changes of pressure are not compared
+_DRIFT = 4.0  # s, time constant of a slope
+_DRIFT_STEP = 5.0  # s of the greatest slope that a single step may count
+_DRIFT_LASTS = 50.0  # windows
+_RING = 200.0  # rad of rotor rotation, about a ring
+_SWAP_MEMORY = (20.0, 8.0)  # s and rings, the longer one
+_SWAP_LASTS = 50.0  # windows
 
 
 class Reason(enum.IntFlag):
@@ -110,12 +113,13 @@ class Rules:
         }[group.kind]
         self._loading = loading
         self._still, self._moved, self._frozen = Run(c), Run(c), Run(1)
-        self._faint, self._loud, self._ramp, self._opposed = Run(c), Run(c), Run(c), Run(c)
+        self._faint, self._loud, self._ramp, self._opposed = (Run(c) for _ in range(4))
         self._last_low = np.full(c, np.nan)
         self._since = np.full(c, np.nan)  # median of all when a channel last changed
-        self._quick, self._slow = (smoother(t * _RATE) for t in _DRIFT)
-        self._averages: tuple[Array, Array] | None = None
-        self._apart, self._level = Latest(c), Latest(c)
+        self._slope = smoother(_DRIFT * _RATE)
+        self._slopes = np.zeros(c)
+        self._before: tuple[Array, Flags] | None = None
+        self._level = Latest(c)
         half = 0.5 * group.resolution
         self._top = group.range_high - half
         # still air is no fault
@@ -124,10 +128,11 @@ class Rules:
         above, below = (group.station_side == side for side in (1.0, -1.0))
         self._sides = np.array([above, below], dtype=np.float64)
         self._swaps = bool((self._sides.sum(axis=1) >= 2).all()) and group.kind is Kind.PRESSURE
-        self._steady = smoother(_SWAP_STEADY * _RATE)
-        self._product = smoother(_SWAP_MEMORY * _RATE)
+        ring = _RING / rotorcraft.rotor_speed
+        self._steady = smoother(max(ring, 0.3) * _RATE)
+        self._memory = smoother(max(_SWAP_MEMORY[0], _SWAP_MEMORY[1] * ring) * _RATE)
         self._base: Array | None = None
-        self._products = np.zeros(3 * c)
+        self._votes = np.zeros(2 * c)
         self._hold = Hold((len(RULES), c))
         self._windows = np.full((len(RULES), 1), parameters.recovery_time * _RATE)
         self._windows[RULES.index(Reason.DRIFTING)] *= 5.0
@@ -206,22 +211,24 @@ class Rules:
 
     def _drifting(self, mean: Array, sound: Flags) -> Flags:
         """A steady slope against the others on the same side of the disk."""
-        apart = self._apart.run(mean - self._peers(mean), sound)
-        if self._averages is None:
-            self._averages = (apart[0], apart[0])
-        quick = self._quick.run(apart, self._averages[0])
-        slow = self._slow.run(apart, self._averages[1])
-        self._averages = (quick[-1].copy(), slow[-1].copy())
-        slope = (quick - slow) / (_DRIFT[1] - _DRIFT[0])
-        return np.asarray(self._ramp.run(np.abs(slope) > self._limits.drift) >= 80.0)
+        last, was = self._before or (mean[0], sound[0])
+        self._before = (mean[-1].copy(), sound[-1].copy())
+        step = mean - np.concatenate([last[np.newaxis], mean[:-1]])
+        sound = sound & np.concatenate([was[np.newaxis], sound[:-1]])
+        most = _DRIFT_STEP * self._limits.drift
+        apart = np.where(sound, step - self._peers(step, sound), 0.0)
+        slopes = self._slope.run(np.clip(apart, -most, most) * _RATE, self._slopes)
+        self._slopes = slopes[-1].copy()
+        return np.asarray(self._ramp.run(np.abs(slopes) > self._limits.drift) >= _DRIFT_LASTS)
 
-    def _peers(self, mean: Array) -> Array:
-        """Median of the channels on the same side, of all where there are few, (w, c)."""
-        result = np.broadcast_to(_rank(mean, 0.5), mean.shape)
+    def _peers(self, x: Array, sound: Flags) -> Array:
+        """Median of the sound channels on the same side, of all where those are few, (w, c)."""
+        result = np.broadcast_to(_rank_of(x, sound, 0.5), x.shape)
         for side in self._sides.astype(np.bool_):
             if side.sum() >= 3:
-                result = np.where(side, _rank(mean[:, side], 0.5), result)
-        return result
+                own = _rank_of(x[:, side], sound[:, side], 0.5)
+                result = np.where(side & np.isfinite(own), own, result)
+        return np.where(np.isfinite(result), result, x)
 
     def _swapped(self, mean: Array, sound: Flags) -> Flags:
         """A channel above the disk follows the thrust as those below do, and one below as above.
@@ -237,16 +244,18 @@ class Rules:
         change = (mean - steady) * sound
         up, down = (_mean_of_others(change, sound * side) for side in self._sides)
         above, below = self._sides
-        own = change - 0.5 * (up + down) * sound
-        thrust = 0.5 * (down - up) * (below - above) * sound
-        products = np.concatenate([own * thrust, own * own, thrust * thrust], axis=1)
-        smooth = self._product.run(products, self._products)
-        self._products = smooth[-1].copy()
-        both, mine, theirs = np.split(smooth, 3, axis=1)
-        heard = np.sqrt(theirs) > max(1.5 * self._group.resolution, 0.04 * self._loading)
-        against = heard & (both < -0.7 * np.sqrt(mine * theirs))
-        lasting = self._opposed.run(against) >= 50.0
-        pair = [(lasting & (side > 0.0)).any(axis=1, keepdims=True) for side in self._sides]
+        own = (change - 0.5 * (up + down)) * (below - above) * sound
+        thrust = 0.5 * (down - up)
+        # votes, not products: a step in one channel would outweigh all else for long
+        heard = np.abs(thrust) > max(1.5 * self._group.resolution, 0.04 * self._loading)
+        votes = np.concatenate([np.sign(own) * np.sign(thrust) * heard, heard * sound], axis=1)
+        smooth = self._memory.run(votes, self._votes)
+        self._votes = smooth[-1].copy()
+        agreed, asked = np.split(smooth, 2, axis=1)
+        against = (asked > 0.1) & (agreed < -0.6 * asked)
+        lasting = self._opposed.run(against) >= _SWAP_LASTS
+        # more than one pair: it may be the others that are exchanged
+        pair = [(lasting * side).sum(axis=1, keepdims=True) == 1.0 for side in self._sides]
         return np.asarray(lasting & pair[0] & pair[1])
 
 
