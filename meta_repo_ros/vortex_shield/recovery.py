@@ -19,6 +19,7 @@ from meta_repo_ros.vortex_shield.recovery_choice import (
     Chooser,
     Situation,
     attitude,
+    lead,
     tilt_towards,
 )
 from meta_repo_ros.vortex_shield.recovery_parameters import RecoveryParameters, RecoverySettings
@@ -39,6 +40,7 @@ __all__ = ['Recovery', 'RecoveryParameters', 'RecoverySettings']
 _FLOWN = (Phase.EXIT, Phase.CLIMB_OUT)
 _NO_CHOICE = Choice(Variant.NONE, 0.0, NEVER, NEVER, '')
 _LONGEST_STEP = 0.1  # s
+_CALM = 50_000_000  # ns
 _LONGEST_REASON = 256
 
 
@@ -206,27 +208,39 @@ class Recovery:
         v_h = self._v_h(detection, view)
         airspeed, sure = self._airspeed(view, dt)
         deep = self._deep(detection, view, v_h)
-        fast = airspeed >= s.exit_airspeed * v_h
+        sure_speed = view.airspeed - view.airspeed_sigma
+        fast = sure_speed >= s.exit_airspeed * v_h
+        clear = self._clear and now - self._clear >= _CALM
         if self.phase == Phase.EXIT:
             calm = self._clear and now - self._clear >= s.clear_time * 1e9
             if calm and airspeed < s.hold_airspeed * v_h and self._tilted(view) < 0.5:
                 return self._end(Phase.ABORTED, detection, view, 'the descent is normal again')
-            if fast or (not deep and (calm or airspeed >= s.hold_airspeed * v_h)):
+            if fast or calm or (clear and sure_speed >= s.hold_airspeed * v_h):
                 self.phase = Phase.CLIMB_OUT
-        elif deep and not fast and detection.level == Level.DEVELOPED:
+        elif detection.level == Level.DEVELOPED and deep and not fast:
+            # back inside: what is flown now is what must not be raised
             self.phase = Phase.EXIT
+            self._law.begin(self._law.fraction, view.rotor_speed, view.density)
         end = self._over(detection, view, v_h, airspeed)
         if end is not None:
             return self._end(end[0], detection, view, end[1])
-        tilt = self._parameters.max_tilt * (1.0 - s.tilt_reserve)
+        wanted = self._parameters.max_tilt * (1.0 - s.tilt_reserve)
         if airspeed > 0.9 * v_h:
-            tilt *= max(0.0, min(1.0, (1.15 * v_h - airspeed) / (0.25 * v_h)))
-        thrust = self._law.step(view.sink, tilt, dt, deep=deep)
+            wanted *= max(0.0, min(1.0, (1.15 * v_h - airspeed) / (0.25 * v_h)))
+        direction, tilt = lead(
+            view.orientation, self._choice.direction, wanted, self._parameters.max_tilt,
+            s.tilt_lead,
+        )  # fmt: skip
+        climbing = self.phase == Phase.CLIMB_OUT
+        present = view.rotor_speed if climbing else math.nan
+        thrust = self._law.step(view.sink, tilt, dt, deep=deep, present=present)
         self._foresee(detection, view, deep=deep)
         speed = self._law.rotor_speed()
         fly = _Fly(
-            tilt, attitude(self._heading, self._choice.direction, tilt), thrust, speed,
-            speed - self._law.start_speed,
+            tilt, attitude(self._heading, direction, tilt), thrust,
+            # thrust makes the speed of rotors of fixed pitch: one of the two is to be commanded
+            None if self._rotorcraft.fixed_pitch else speed,
+            self._law.change(present),
         )  # fmt: skip
         reason = self._reason
         if deep:

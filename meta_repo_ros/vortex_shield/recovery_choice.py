@@ -21,6 +21,8 @@ from meta_repo_ros.vortex_shield.recovery_prediction import (
 from meta_repo_ros.vortex_shield.types import FlightState, Variant
 
 _CALM = 0.5  # m/s, wind that is none
+_CLEAR = 0.8  # airspeed over v_h at which the ring is mostly gone
+_AFTER = 1.5  # thrust over weight that autopilots take to stop a descent
 
 
 class Situation(NamedTuple):
@@ -100,6 +102,29 @@ def tilt_towards(orientation: Quaternion, direction: float) -> float:
     """Tilt of the body's z axis towards a horizontal direction, rad, signed."""
     x, y, z = rotations.rotate(orientation, (0.0, 0.0, 1.0))
     return math.atan2(x * math.cos(direction) + y * math.sin(direction), z)
+
+
+def lead(
+    orientation: Quaternion | None, direction: float, tilt: float, limit: float, gain: float
+) -> tuple[float, float]:
+    """Direction and tilt to command so that this tilt comes soon and is not overshot.
+
+    Args:
+        orientation: body to ENU now; None where unknown.
+        direction: wanted, rad.
+        tilt: wanted, rad.
+        limit: greatest tilt that may be commanded, rad.
+        gain: of the difference to the tilt that is there.
+    """
+    if orientation is None:
+        return direction, tilt
+    x, y, z = rotations.rotate(orientation, (0.0, 0.0, 1.0))
+    level = max(math.hypot(x, y), 1e-9)
+    now = math.atan2(level, z) / level
+    east, north = tilt * math.cos(direction), tilt * math.sin(direction)
+    east += gain * (east - x * now)
+    north += gain * (north - y * now)
+    return math.atan2(north, east), min(math.hypot(east, north), limit)
 
 
 class Chooser:
@@ -185,6 +210,7 @@ class Chooser:
             Way(
                 v_h, p.max_tilt * (1.0 - s.tilt_reserve), lag,
                 0.5 * situation.density * craft.drag_area / mass, situation.most,
+                _CLEAR * v_h, max(situation.most, min(craft.thrust_ratio, _AFTER)),
                 s.hold_airspeed * v_h if situation.deep else -1.0, s.thrust_rise, s.sink_gain,
                 s.climb_acceleration, s.end_sink * v_h, ring,
             ),

@@ -18,7 +18,7 @@ class RecoverySettings:
         choices=('incipient', 'developed', 'never'),
     )  # fmt: skip
     persistence: float = parameter(
-        0.15, 'How long INCIPIENT must last before it is flown; DEVELOPED is flown at once.',
+        0.05, 'How long INCIPIENT must last before it is flown; DEVELOPED is flown at once.',
         unit='s', minimum=0.0, maximum=10.0,
     )  # fmt: skip
     clear_time: float = parameter(
@@ -33,8 +33,12 @@ class RecoverySettings:
         0.1, 'Part of the greatest tilt that is not commanded: attitude loops overshoot.',
         minimum=0.0, maximum=0.5,
     )  # fmt: skip
+    tilt_lead: float = parameter(
+        1.0, 'Gain of the tilt wanted over the tilt there is, on top of the autopilot`s own.',
+        minimum=0.0, maximum=5.0,
+    )  # fmt: skip
     rotor_reserve: float = parameter(
-        0.2, 'Part of the greatest change of rotor speed that is not commanded.',
+        0.15, 'Part of the greatest change of rotor speed that is not commanded.',
         minimum=0.0, maximum=0.9,
     )  # fmt: skip
     hold_airspeed: float = parameter(

@@ -49,7 +49,9 @@ class Way(NamedTuple):
         tilt: rad.
         lag: time constant of the tilt, s.
         drag: deceleration over speed squared, 1/m.
-        most: greatest thrust over weight.
+        most: greatest thrust over weight within the recovery's limits.
+        clear: airspeed at which the ring is left and the limits end, m/s.
+        after: greatest thrust over weight from then on.
         raise_from: airspeed from which the thrust may rise, m/s; 0: at once.
         rise: fastest change of thrust over weight, 1/s.
         gain: upward acceleration per sink rate, 1/s.
@@ -63,6 +65,8 @@ class Way(NamedTuple):
     lag: float
     drag: float
     most: float
+    clear: float
+    after: float
     raise_from: float
     rise: float
     gain: float
@@ -110,7 +114,9 @@ def predict(start: Start, way: Way) -> Prediction:
         The prediction; :data:`NEVER` where the start is not finite or the descent does not end.
     """
     sink, along, across, tilt, thrust, missing = start
-    v_h, goal, lag, drag, most, raise_from, rise, gain, strongest, end_sink, ring = way
+    v_h, goal, lag, drag, most, clear, after, raise_from, rise, gain, strongest, end_sink, ring = (
+        way
+    )
     if not math.isfinite(sink + along + across + tilt + thrust + missing) or v_h <= 0.0:
         return NEVER
     g = STANDARD_GRAVITY
@@ -130,7 +136,8 @@ def predict(start: Start, way: Way) -> Prediction:
         tilt = wanted + (tilt - wanted) * keep
         cosine = math.cos(tilt)
         if speed >= raise_from:
-            ask = min((1.0 + min(gain * sink, strongest) / g) / cosine, most)
+            ask = (1.0 + min(gain * sink, strongest) / g) / cosine
+            ask = min(ask, most if speed < clear else after)
             thrust += max(min(ask - thrust, rise * dt), -rise * dt)
         lift = g * thrust * (1.0 - full * ring_shape(sink / v_h, speed / v_h))
         through = drag * math.sqrt(speed * speed + sink * sink)

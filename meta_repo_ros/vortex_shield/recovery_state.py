@@ -28,6 +28,7 @@ class View:
         orientation: body to ENU.
         air: horizontal velocity through the air, m/s.
         wind: horizontal, m/s.
+        rotor_speed: rad/s.
         missing: for people: what is not known.
     """
 
@@ -40,6 +41,7 @@ class View:
     orientation: Quaternion | None = None
     air: tuple[float, float] | None = None
     wind: tuple[float, float] | None = None
+    rotor_speed: float = math.nan
     missing: str = ''
 
     @property
@@ -109,6 +111,7 @@ class FlightView:
             orientation=orientation,
             air=air_velocity(flight),
             wind=(wind[0], wind[1]) if known and wind is not None else None,
+            rotor_speed=flight.rotor_speed if flight.rotor_speed > 0.0 else math.nan,
             missing=', '.join(missing),
         )  # fmt: skip
 

@@ -12,9 +12,10 @@ from meta_repo_ros.vortex_shield.recovery_parameters import RecoveryParameters
 class ThrustLaw:
     """Holds thrust while it must not rise, then stops the descent with it.
 
-    Limits, all of them against the flight when the recovery began: rotor speed within the
-    permitted change and within the vehicle's band; where thrust is made by rotor speed alone that
-    bounds the thrust as well. Otherwise the greatest thrust of the vehicle does.
+    In the wake the rotor speed stays within the permitted change from the speed when the recovery
+    began; clear of it every command stays within that change from the speed that the rotors have;
+    always within the vehicle's band. Where thrust is made by rotor speed alone that bounds the
+    thrust as well; otherwise the greatest thrust of the vehicle does.
 
     Args:
         rotorcraft: whose.
@@ -39,13 +40,14 @@ class ThrustLaw:
         change = p.max_rotor_speed_change * (1.0 - p.settings.rotor_reserve)
         self.speed_low = min(max(least, self.start_speed - change), self.start_speed)
         self.speed_high = max(min(most, self.start_speed + change), self.start_speed)
+        self._change = change
+        self._low = 0.5 * min(self._hover, self.start)
+        self._highest = self._hover * craft.thrust_ratio ** (1.0 / craft.thrust_exponent)
+        self._highest = max(min(self._highest, 1.0), self.start)
+        self._high = self._highest
         if craft.fixed_pitch:
             self._low = self._at_speed(self.speed_low)
-            self._high = self._at_speed(self.speed_high)
-        else:
-            self._low = 0.5 * min(self._hover, self.start)
-            self._high = self._hover * craft.thrust_ratio ** (1.0 / craft.thrust_exponent)
-        self._high = max(min(self._high, 1.0), self.start)
+            self._high = max(min(self._at_speed(self.speed_high), 1.0), self.start)
         self.fraction = self.start
         self._integral = 0.0
 
@@ -62,7 +64,17 @@ class ThrustLaw:
         """Highest fraction allowed now."""
         return self.fraction if deep else self._high
 
-    def step(self, sink: float, tilt: float, dt: float, *, deep: bool) -> float:
+    def _bounds(self, present: float) -> tuple[float, float]:
+        """Lowest and highest fraction, given the rotor speed from which it may change."""
+        if not (self._rotorcraft.fixed_pitch and present > 0.0):
+            return self._low, self._high
+        least, most = self._rotorcraft.rotor_speed_band
+        low = self._at_speed(max(present - self._change, least))
+        return low, min(self._at_speed(min(present + self._change, most)), self._highest)
+
+    def step(
+        self, sink: float, tilt: float, dt: float, *, deep: bool, present: float = math.nan
+    ) -> float:
         """The fraction to fly now.
 
         Args:
@@ -70,6 +82,7 @@ class ThrustLaw:
             tilt: commanded, rad.
             dt: since the last step, s.
             deep: whether thrust must not rise.
+            present: rotor speed that a change counts from, rad/s; NaN: that of the beginning.
         """
         if deep:
             return self.fraction
@@ -81,21 +94,28 @@ class ThrustLaw:
             self._integral = max(0.0, min(self._integral + step, s.climb_acceleration))
             ask = max(-1.0, min(s.sink_gain * sink, s.climb_acceleration)) + self._integral
         wanted = self._hover * (max(1.0 + ask / g, 0.1) / math.cos(tilt)) ** exponent
-        wanted = max(self._low, min(wanted, self._high))
+        low, high = self._bounds(present)
+        wanted = max(low, min(wanted, high))
         # thrust over weight changes at a limited rate
         most = s.thrust_rise * dt * exponent * self._hover
-        self.fraction = float(self.fraction + max(-most, min(wanted - self.fraction, most)))
+        wanted = self.fraction + max(-most, min(wanted - self.fraction, most))
+        self.fraction = float(max(low, min(wanted, high)))
+        if present > 0.0:
+            self._high = max(self._high, self.fraction)
         return self.fraction
 
     def rotor_speed(self) -> float:
         """Rotor speed to fly now, rad/s: what the thrust makes of it, or the governed one."""
         craft = self._rotorcraft
-        wanted = craft.rotor_speed
         if craft.fixed_pitch:
-            wanted = self.start_speed * (self.fraction / self.start) ** (
-                0.5 * craft.thrust_exponent
+            return float(
+                self.start_speed * (self.fraction / self.start) ** (0.5 * craft.thrust_exponent)
             )
-        return max(self.speed_low, min(wanted, self.speed_high))
+        return max(self.speed_low, min(craft.rotor_speed, self.speed_high))
+
+    def change(self, present: float) -> float:
+        """Change of rotor speed asked for, rad/s, from ``present`` or from the beginning (NaN)."""
+        return self.rotor_speed() - (present if present > 0.0 else self.start_speed)
 
     def _at_speed(self, speed: float) -> float:
         """Fraction at a rotor speed: thrust grows with its square."""

@@ -135,7 +135,8 @@ class RecoveryPlan:
         phase, variant: where it is, and which way.
         tilt: of the rotor disk from level, rad, >= 0.
         direction: horizontal, of the exit over ground axes, counter-clockwise from east, rad.
-        rotor_speed_change: against the speed when the recovery began, rad/s.
+        rotor_speed_change: asked for, rad/s: in EXIT against the speed when it began, in
+            CLIMB_OUT against the present speed.
         collective_limit: highest collective or thrust fraction, 0 to 1, allowed in this phase.
         predicted_loss: of altitude, from now to the end, m.
         predicted_duration: s.
