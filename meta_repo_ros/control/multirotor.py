@@ -33,7 +33,7 @@ class MultirotorGains:
         horizontal_speed: limit, m/s.
         vertical_speed: limit on the way to an altitude, m/s.
         descent_speed: limit of a commanded velocity, m/s: a vortex ring can be flown into.
-        climb_change: fastest change of a commanded climb or descent, m/s2.
+        descent_change: fastest growth of a commanded descent, m/s2.
         thrust_per_speed: thrust of one rotor, by the two figures above, over the square of the
             speed that it takes up near the hover, N s2.
         tilt_limit: rad.
@@ -48,7 +48,7 @@ class MultirotorGains:
     horizontal_speed: float = 12.0
     vertical_speed: float = 4.0
     descent_speed: float = 8.0
-    climb_change: float = 1.0
+    descent_change: float = 1.0
     thrust_per_speed: float = 1.22e-5
     tilt_limit: float = math.radians(30.0)
     altitude: float = 1.0  # 1/s
@@ -130,17 +130,23 @@ class MultirotorAutopilot(Autopilot):
             self._climb = None
         else:
             self._altitude = state.altitude
-            before = state.velocity[2] if self._climb is None else self._climb
             up = clamp(up, -g.descent_speed, g.vertical_speed)
-            step = g.climb_change * dt
-            up = self._climb = before + clamp(up - before, -step, step)
+            before = state.velocity[2] if self._climb is None else self._climb
+            up = self._climb = max(up, min(before, 0.0) - g.descent_change * dt)
         shrink = min(1.0, g.horizontal_speed / max(math.hypot(east, north), 1e-9))
         wanted = (east * shrink, north * shrink, up)
         force = [0.0, 0.0, GRAVITY]
+        still = command.velocity is None and command.course is None
+        tilted = command.body_rate is not None or (still and command.attitude is not None)
+        lifted = command.thrust is not None or command.rotor_speed is not None
+        if lifted:
+            self._altitude = state.altitude
+        open_loop = (tilted, tilted, lifted)
         for axis in range(3):
             error = wanted[axis] - state.velocity[axis]
-            # far from the target the integral would only learn the transient
-            learning = error if abs(error) < 2.0 else 0.0
+            # far from the target the integral would only learn the transient, and while somebody
+            # else holds tilt or thrust it would learn that
+            learning = error if abs(error) < 2.0 and not open_loop[axis] else 0.0
             force[axis] += g.velocity * error + self._integral[axis].add(
                 g.velocity_integral * learning * dt
             )

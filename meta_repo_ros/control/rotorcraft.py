@@ -45,7 +45,8 @@ class RotorcraftGains:
     velocity_integral: float = 0.05  # 1/s2
     climb: float = 1.2  # 1/s
     climb_integral: float = 0.4  # 1/s2
-    climb_change: float = 1.0  # m/s2, fastest change of the climb asked for
+    climb_change: float = 2.5  # m/s2, fastest change of the climb asked for
+    descent_change: float = 1.0  # m/s2, fastest growth of a descent asked for
     tilt_rate: float = 0.35  # rad/s, fastest change of the tilt asked for
     attitude: float = 1.5  # 1/s
     yaw: float = 0.8  # 1/s
@@ -119,6 +120,10 @@ class RotorcraftAutopilot(Autopilot):
             self._heading = rotations.yaw(command.attitude)
         if command.attitude is not None and not moving:
             attitude = self._limited(command.attitude)
+            # the velocity loop goes on from here afterwards
+            level = rotations.multiply(state.orientation, rotations.conjugate(self._hang))
+            x, y, z = rotations.rotate(level, (0.0, 0.0, 1.0))
+            self._tilt = (x / max(z, 0.5), y / max(z, 0.5), 0.0)
         else:
             attitude = self._attitude(state, command, dt)
         rate = command.body_rate if command.body_rate is not None else self._rate(state, attitude)
@@ -153,8 +158,9 @@ class RotorcraftAutopilot(Autopilot):
             up = clamp(up, -g.climb_speed, g.climb_speed)
         else:
             self._altitude = state.altitude
+        down = g.descent_change if self._climb <= 0.0 else g.climb_change
         change = clamp(up, -g.descent_speed, g.climb_speed) - self._climb
-        self._climb += clamp(change, -g.climb_change * dt, g.climb_change * dt)
+        self._climb += clamp(change, -down * dt, g.climb_change * dt)
         error = self._climb - state.velocity[2]
         level = max(rotations.rotate(state.orientation, (0.0, 0.0, 1.0))[2], 0.7)
         quick = (g.climb * error + GRAVITY * (1.0 / level - 1.0)) / g.collective_effect
