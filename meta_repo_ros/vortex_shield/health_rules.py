@@ -20,9 +20,9 @@ from meta_repo_ros.vortex_shield.filters import smoother
 from meta_repo_ros.vortex_shield.health_windows import Flags, Hold, Latest, Run, Statistics
 
 _RATE = 10.0  # windows per second
-_DRIFT = 4.0  # s, time constant of a slope
-_DRIFT_STEP = 5.0  # s of the greatest slope that a single step may count
-_DRIFT_LASTS = 50.0  # windows
+_DRIFT = (4.0, 2.0)  # s and rings, the longer one: time constant of a slope
+_DRIFT_LASTS = (5.0, 3.0)  # s and rings, the longer one
+_DRIFT_STEP = 10.0  # s of the slope in question that a single step may count
 _RING = 200.0  # rad of rotor rotation, about a ring
 _SWAP_MEMORY = (20.0, 8.0)  # s and rings, the longer one
 _SWAP_LASTS = 50.0  # windows
@@ -113,10 +113,13 @@ class Rules:
         }[group.kind]
         self._loading = loading
         self._still, self._moved, self._frozen = Run(c), Run(c), Run(1)
-        self._faint, self._loud, self._ramp, self._opposed = (Run(c) for _ in range(4))
+        self._faint, self._loud, self._opposed = (Run(c) for _ in range(3))
+        self._rise, self._fall = Run(c), Run(c)
         self._last_low = np.full(c, np.nan)
         self._since = np.full(c, np.nan)  # median of all when a channel last changed
-        self._slope = smoother(_DRIFT * _RATE)
+        ring = _RING / rotorcraft.rotor_speed
+        self._slope = smoother(max(_DRIFT[0], _DRIFT[1] * ring) * _RATE)
+        self._drift_lasts = max(_DRIFT_LASTS[0], _DRIFT_LASTS[1] * ring) * _RATE
         self._slopes = np.zeros(c)
         self._before: tuple[Array, Flags] | None = None
         self._level = Latest(c)
@@ -128,7 +131,6 @@ class Rules:
         above, below = (group.station_side == side for side in (1.0, -1.0))
         self._sides = np.array([above, below], dtype=np.float64)
         self._swaps = bool((self._sides.sum(axis=1) >= 2).all()) and group.kind is Kind.PRESSURE
-        ring = _RING / rotorcraft.rotor_speed
         self._steady = smoother(max(ring, 0.3) * _RATE)
         self._memory = smoother(max(_SWAP_MEMORY[0], _SWAP_MEMORY[1] * ring) * _RATE)
         self._base: Array | None = None
@@ -211,15 +213,19 @@ class Rules:
 
     def _drifting(self, mean: Array, sound: Flags) -> Flags:
         """A steady slope against the others on the same side of the disk."""
-        last, was = self._before or (mean[0], sound[0])
-        self._before = (mean[-1].copy(), sound[-1].copy())
-        step = mean - np.concatenate([last[np.newaxis], mean[:-1]])
-        sound = sound & np.concatenate([was[np.newaxis], sound[:-1]])
+        apart = mean - self._peers(mean, sound)
+        last, was = self._before or (apart[0], sound[0])
+        self._before = (apart[-1].copy(), sound[-1].copy())
+        step = apart - np.concatenate([last[np.newaxis], apart[:-1]])
+        # where others take part than before, their median is another one
+        same = (sound == np.concatenate([was[np.newaxis], sound[:-1]])).all(axis=1, keepdims=True)
         most = _DRIFT_STEP * self._limits.drift
-        apart = np.where(sound, step - self._peers(step, sound), 0.0)
-        slopes = self._slope.run(np.clip(apart, -most, most) * _RATE, self._slopes)
+        rate = np.where(same & sound, np.clip(step, -most, most), 0.0) * _RATE
+        slopes = self._slope.run(rate, self._slopes)
         self._slopes = slopes[-1].copy()
-        return np.asarray(self._ramp.run(np.abs(slopes) > self._limits.drift) >= _DRIFT_LASTS)
+        limit = self._limits.drift
+        up, down = self._rise.run(slopes > limit), self._fall.run(slopes < -limit)
+        return np.asarray(np.maximum(up, down) >= self._drift_lasts)
 
     def _peers(self, x: Array, sound: Flags) -> Array:
         """Median of the sound channels on the same side, of all where those are few, (w, c)."""
