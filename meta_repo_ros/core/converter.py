@@ -54,7 +54,8 @@ def quantise(values: Array, group: ChannelGroup) -> Counts:
         group: whose range and bits.
     """
     counts = np.rint((values - group.range_low) / group.resolution)
-    kept: Counts = np.nan_to_num(np.clip(counts, 0.0, group.full_scale)).astype(np.int32)
+    # NaN loses against 0 in fmax
+    kept: Counts = np.fmin(np.fmax(counts, 0.0), group.full_scale).astype(np.int32)
     return kept
 
 

@@ -89,7 +89,8 @@ def episode(
         pace=rng.uniform(1.5, 4.0) / induced,
         unit=max(1.0, 0.6 * period, 3.0 * craft.radius / induced),
         height=rng.uniform(15.0, 100.0),
-        turbulence=rng.uniform(0.0, 0.8),
+        turbulence=rng.uniform(0.0, 0.1) * induced,
+        induced=induced,
     )
     path.stay(2.0, 4.0)
     while path.end < duration:
@@ -193,8 +194,8 @@ class _Flight:
         thrust = self._weight * (1.0 + self._load)
         if craft.fixed_pitch:
             self._speed = craft.rotor_speed * np.sqrt(thrust / craft.weight)
-        slow = _lag(rng.standard_normal(count), math.exp(-dt / 0.5)) * 0.1
-        self._speed = self._speed * (1.0 + 0.004 * slow * rng.uniform(0.3, 3.0))
+        governor = rng.uniform(0.001, 0.008) * _wander(rng, 1, count, 0.5)[0]
+        self._speed = self._speed * (1.0 + governor)
         airspeed = np.hypot(self._airspeed + along, across)
         # lost thrust sinks the vehicle, shaking thrust shakes it; the autopilot holds against it
         follow, relax = rng.uniform(0.0, 1.0), rng.uniform(0.4, 1.2)
@@ -252,8 +253,7 @@ class _Flight:
         sink = _lag(self._descent * induced, keep) + rng.normal(0.0, 0.15)
         sink += rng.uniform(0.03, 0.25) * rng.standard_normal(count)
         error = rng.normal(0.0, 2.5 / math.sqrt(2.0), 2)
-        wander = _lag(rng.standard_normal((2, count)), math.exp(-1.0 / (KNOT_RATE * 10.0)))
-        wander *= 0.5 * math.sqrt(2.0 * KNOT_RATE * 10.0)
+        wander = 0.5 * _wander(rng, 2, count, 10.0)
         airspeed = np.hypot(self._airspeed * induced + error[0] + wander[0], error[1] + wander[1])
         height = self._height + rng.normal(0.0, 0.3)
         speed = self._speed * (1.0 + 0.002 * rng.standard_normal(count))
@@ -266,6 +266,15 @@ def _lag(values: Array, keep: float) -> Array:
     state = keep * values[..., :1]
     result, _ = signal.lfilter((1.0 - keep,), (1.0, -keep), values, zi=state)
     return result  # type: ignore[no-any-return]
+
+
+def _wander(rng: np.random.Generator, rows: int, count: int, time: float) -> Array:
+    """Noise of unit variance and a correlation time (s), (rows, count), one column per knot."""
+    keep = math.exp(-1.0 / (KNOT_RATE * time))
+    drawn = rng.standard_normal((rows, count))
+    drawn[:, 1:] *= math.sqrt(1.0 - keep * keep)
+    result: Array = signal.lfilter((1.0,), (1.0, -keep), drawn)
+    return result
 
 
 def _dryden(rng: np.random.Generator, count: int, sigma: float, speed: float) -> Array:

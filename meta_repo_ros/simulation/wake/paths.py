@@ -26,6 +26,7 @@ class Path:
         time, descent, airspeed, load: of the corners; load is thrust over weight less 1.
         height: at the lowest point, over the radius.
         turbulence: rms of the gusts, m/s.
+        induced: v_h, m/s.
         imbalance: further 1P force over thrust.
         dropout: whether sensors fail.
     """
@@ -36,6 +37,7 @@ class Path:
     unit: float
     height: float = 50.0
     turbulence: float = 0.3
+    induced: float = 5.0
     imbalance: float = 0.0
     dropout: bool = False
     time: list[float] = field(default_factory=lambda: [0.0])
@@ -95,7 +97,8 @@ def shallow_descent(p: Path) -> None:
 
 def brush(p: Path) -> None:
     """Descents that come near the ring and turn back."""
-    p.to(p.shape.onset + p.draw(-0.1, 0.02), p.draw(0.0, 0.3), 0.3).stay(1.0, 4.0)
+    p.turbulence = min(p.turbulence, 0.03 * p.induced)
+    p.to(p.shape.onset + p.draw(-0.1, 0.0), p.draw(0.0, 0.3), 0.3).stay(1.0, 4.0)
     p.to(p.draw(-0.2, 0.1), 0.0).stay(3.0, 8.0)
 
 

@@ -101,9 +101,13 @@ class Streams:
         knots[:, _INFLOW] = inflow * induced * (1.0 - near * near)
         intensity = drive[:, Column.INTENSITY]
         for i, (response, keep) in enumerate(zip(self.responses, self._keep, strict=True)):
-            seen, self._lagged[i] = signal.lfilter(
-                (1.0 - keep,), (1.0, -keep), intensity, zi=self._lagged[i]
-            )
+            if len(intensity) == 1:  # live: much quicker so
+                seen = (1.0 - keep) * intensity + self._lagged[i]
+                self._lagged[i] = keep * seen
+            else:
+                seen, self._lagged[i] = signal.lfilter(
+                    (1.0 - keep,), (1.0, -keep), intensity, zi=self._lagged[i]
+                )
             knots[:, _INFLOW + 1 + i] = response.gain * np.abs(seen) ** response.growth
         self._knots = np.concatenate((self._knots, knots))
 
@@ -274,10 +278,8 @@ class _Acoustic(_Maker):
         low, high = self.group.band
         nyquist = 0.5 * self.group.rate
         high = min(high, 0.95 * nyquist)
-        self._sos = signal.butter(
-            2, (max(low, 0.5), high), 'bandpass', fs=self.group.rate, output='sos'
-        )
-        self._sos_state = np.zeros((len(self._sos), 2, self.group.channels))
+        self._band = signal.butter(1, (max(low, 0.5), high), 'bandpass', fs=self.group.rate)
+        self._band_state = np.zeros((2, self.group.channels))
         self._decimator: Decimator | None = None
         self._hiss = np.random.default_rng(self.seeds.spawn(1)[0])
 
@@ -294,7 +296,7 @@ class _Acoustic(_Maker):
         noise *= wide[:, None]
         noise += 1.5 * deep[:, None] * self._turbulence(len(rows))
         noise *= response.level
-        noise, self._sos_state = signal.sosfilt(self._sos, noise, axis=0, zi=self._sos_state)
+        noise, self._band_state = signal.lfilter(*self._band, noise, axis=0, zi=self._band_state)
         noise += self._tones(rows, ring)
         result: Array = noise * loading[:, None]
         if self.whine is not None:
