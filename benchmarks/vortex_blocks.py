@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -10,13 +11,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from nav_msgs.msg import Odometry
 
+from meta_repo_ros.core.rotorcraft import ROTORCRAFT
 from meta_repo_ros.core.sample_message import fill
 from meta_repo_ros.core.samples import Block, Recording, Samples
 from meta_repo_ros.core.time import NANOSECONDS, set_stamp
 from meta_repo_ros.msg import AirData, RotorState, SampleBlock
+from meta_repo_ros.simulation.wake.episodes import episode
 
 BLOCK = 4_000_000
 """Length of a block, ns."""
+DEVELOPED = 3
+"""Of ``truth_level``."""
 
 
 class Flight(NamedTuple):
@@ -66,7 +71,7 @@ def developed(recording: Recording, longest: float = 3.0) -> Recording:
     """
     if recording.truth_time is None or recording.truth_level is None:
         raise ValueError(f'{recording.name}: there is no truth')
-    inside = np.concatenate([[0], recording.truth_level >= 3, [0]]).astype(int)
+    inside = np.concatenate([[0], recording.truth_level >= DEVELOPED, [0]]).astype(int)
     begins, ends = np.flatnonzero(np.diff(inside) > 0), np.flatnonzero(np.diff(inside) < 0)
     if not len(begins):
         raise ValueError(f'{recording.name}: no ring develops')
@@ -77,6 +82,31 @@ def developed(recording: Recording, longest: float = 3.0) -> Recording:
     length = min(last - first, round(longest * NANOSECONDS)) // BLOCK * BLOCK
     groups = tuple(stretch(s, first, first + length) for s in recording.groups)
     return Recording(groups, recording.state_time, recording.state, recording.rotorcraft)
+
+
+def descent(before: float, after: float) -> Recording:
+    """A quadrotor sinks into its ring, which has developed ``before`` s after the beginning.
+
+    The wind is known well: the flight state beside the streams shows the airspeed to be small.
+
+    Args:
+        before: s, at most 5.
+        after: s.
+    """
+    whole = episode('fast_entry', ROTORCRAFT['f450'], seed=3, duration=14.0)
+    if whole.truth_time is None or whole.truth_level is None:
+        raise ValueError('the episode has no truth')
+    begins = float(whole.truth_time[np.argmax(whole.truth_level == DEVELOPED)])
+    start, stop = (round((begins + t) * NANOSECONDS) for t in (-before, after))
+    near = (whole.state_time >= begins - before) & (whole.state_time <= begins + after)
+    state = whole.state[near].copy()
+    state[:, 1] = np.minimum(state[:, 1], 0.8)
+    return dataclasses.replace(
+        whole,
+        groups=tuple(stretch(s, start, stop) for s in whole.groups),
+        state_time=whole.state_time[near],
+        state=state,
+    )
 
 
 def odometry(stamp: int, flight: Flight, altitude: float = 100.0) -> Any:

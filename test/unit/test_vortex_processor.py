@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import importlib
 import math
 import sys
@@ -19,10 +18,8 @@ from meta_repo_ros.control.setpoints import Field, Source, parse
 from meta_repo_ros.core.parameters import from_mapping, updated
 from meta_repo_ros.core.processor import Diagnostic
 from meta_repo_ros.core.processor import Level as Status
-from meta_repo_ros.core.rotorcraft import ROTORCRAFT
 from meta_repo_ros.core.samples import Recording
 from meta_repo_ros.core.time import NANOSECONDS, set_stamp, stamp_ns
-from meta_repo_ros.simulation.wake.episodes import episode
 from meta_repo_ros.vortex_shield.parameters import VortexShieldParameters
 from meta_repo_ros.vortex_shield.processor import (
     AIR,
@@ -57,21 +54,8 @@ def vortex_blocks() -> Iterator[Any]:
 @pytest.fixture(scope='module')
 def recording(vortex_blocks: Any) -> Recording:
     """A quadrotor sinks into its ring, which is there 3 s after the beginning."""
-    whole = episode('fast_entry', ROTORCRAFT['f450'], seed=3, duration=14.0)
-    assert whole.truth_time is not None
-    assert whole.truth_level is not None
-    begins = float(whole.truth_time[np.argmax(whole.truth_level == 3)])
-    # the wind is known well, unlike in that flight
-    state = whole.state.copy()
-    state[:, 1] = np.minimum(state[:, 1], 0.8)
-    near = np.abs(whole.state_time - begins) <= 3.0
-    start, stop = (round((begins + t) * NANOSECONDS) for t in (-3.0, 3.0))
-    return dataclasses.replace(
-        whole,
-        groups=tuple(vortex_blocks.stretch(s, start, stop) for s in whole.groups),
-        state_time=whole.state_time[near],
-        state=state[near],
-    )
+    found: Recording = vortex_blocks.descent(3.0, 3.0)
+    return found
 
 
 @pytest.fixture(scope='module')
