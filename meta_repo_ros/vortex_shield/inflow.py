@@ -11,6 +11,7 @@ NASA/TP-2005-213477; measurements of Castles and Gray, NACA TN 2474.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -253,14 +254,20 @@ def _edges(x: Floats) -> tuple[Floats, Floats]:
     return middle - half * m**0.2, middle + half * m**1.5
 
 
+@functools.cache
+def _axial_heights() -> tuple[float, float]:
+    """Of the increment at N and X without airspeed."""
+    sinks = np.array([N_SINK, X_SINK])
+    v = _johnson_baseline(sinks, np.zeros(2))[0]
+    return N_THROUGH + N_SINK - float(v[0]), X_THROUGH + X_SINK - float(v[1])
+
+
 def _increment(s: Floats, x: Floats, exponent: float) -> Floats:
     onset, end = _edges(x)
     last = E_SINK + (end - X_SINK)
     ratio = np.minimum(x / RING_AIRSPEED, 1.0)
     height = np.sqrt(1.0 - ratio**exponent)
-    zero = np.zeros(1)
-    n_axial = N_THROUGH + N_SINK - float(_johnson_baseline(zero + N_SINK, zero)[0][0])
-    x_axial = X_THROUGH + X_SINK - float(_johnson_baseline(zero + X_SINK, zero)[0][0])
+    n_axial, x_axial = _axial_heights()
     # the tangent of v - s is level where that of the increment undoes that of the baseline
     n_slope = 1.0 - _johnson_baseline(onset, x)[1]
     x_slope = 1.0 - _johnson_baseline(end, x)[1]

@@ -32,7 +32,9 @@ from meta_repo_ros.vortex_shield.risk_region import (
 Floats = NDArray[np.float64]
 
 _ROOT_HALF = math.sqrt(0.5)
-_LEAST_THRUST = 0.25  # of the weight; below it v_h says nothing of the wake that is there
+# of the weight; below, v_h says nothing of the wake that is there; above, the number is wrong
+_THRUST = (0.25, 10.0)
+_DENSITY = (0.01, 10.0)  # kg/m3, of any air that carries a rotor
 _LEAST_SIGMA = 0.02  # m/s
 _FAR = 100.0  # v_h; what is beyond is taken as this
 _CHUNK = 1 << 15
@@ -141,8 +143,9 @@ class Risk:
         Args:
             sink_rate: through the air, positive down, m/s; NaN: no risk can be told.
             airspeed: horizontal, m/s; NaN: unknown, see ``unknown_airspeed``.
-            thrust: of all rotors, N; NaN: the nominal weight and ``mass_uncertainty``.
-            density: kg/m3; NaN or not positive: sea level.
+            thrust: of all rotors, N, taken within 0.25 to 10 weights; NaN: the nominal weight and
+                ``mass_uncertainty``.
+            density: kg/m3; NaN or that of no air: sea level.
             sink_sigma: standard deviation, m/s; NaN: ``sink_uncertainty``.
             airspeed_sigma: of each component, m/s; NaN: from ``wind_uncertainty``.
         """
@@ -167,8 +170,9 @@ class Risk:
         p, craft = self.parameters, self.rotorcraft
         s = np.where(np.isfinite(s), s, np.nan)
         known = np.isfinite(t)
-        force = np.maximum(np.where(known, t, craft.weight), _LEAST_THRUST * craft.weight)
-        rho = np.where(np.isfinite(rho) & (rho > 0.0), rho, SEA_LEVEL_DENSITY)
+        least, most = (limit * craft.weight for limit in _THRUST)
+        force = np.clip(np.where(known, t, craft.weight), least, most)
+        rho = np.where((rho >= _DENSITY[0]) & (rho <= _DENSITY[1]), rho, SEA_LEVEL_DENSITY)
         v_h = np.sqrt(force / (2.0 * craft.disk_area * rho))
         scale = 0.5 * np.where(known, p.thrust_uncertainty, p.mass_uncertainty)
         has_speed = np.isfinite(x)
@@ -201,8 +205,10 @@ class Risk:
         """Risk of one instant; arguments and numbers as of :meth:`assess`, without its overhead."""
         p, craft = self.parameters, self.rotorcraft
         known = math.isfinite(thrust)
-        force = max(thrust if known else craft.weight, _LEAST_THRUST * craft.weight)
-        rho = density if math.isfinite(density) and density > 0.0 else SEA_LEVEL_DENSITY
+        least, most = _THRUST
+        force = thrust if known else craft.weight
+        force = min(max(force, least * craft.weight), most * craft.weight)
+        rho = density if _DENSITY[0] <= density <= _DENSITY[1] else SEA_LEVEL_DENSITY
         v_h = math.sqrt(force / (2.0 * craft.disk_area * rho))
         has_speed = math.isfinite(airspeed)
         speed = min(abs(airspeed) / v_h, _FAR) if has_speed else 0.0
