@@ -166,7 +166,8 @@ class RotorSamplesSensor(Sensor):
         start, sequence = self._start, self._sequence
         self._start += self._length
         self._sequence += 1
-        time = state.time - (state.stamp - start) * 1e-9
+        # a fault has those blocks whose middle it has
+        time = state.time - (state.stamp - start - 0.5 * self._length) * 1e-9
         active = [f for f in self.context.faults if f.active(time)]
         repeats = 1
         for fault in active:
@@ -194,7 +195,8 @@ class RotorSamplesSensor(Sensor):
         for sensors, part in zip(streams.groups, counts, strict=True):
             if sensors.kind == kind:
                 held = self._held.setdefault(fault, int(part[0, channel % sensors.channels]))
-                drift = fault.at(time)[2], fault.at(time + self._length * 1e-9)[2]
+                half = 0.5e-9 * self._length
+                drift = fault.at(time - half)[2], fault.at(time + half)[2]
                 spoil(part, sensors, ChannelFault(fault.type), channel, held=held, drift=drift)
 
     def _truth_message(self, now: WakeState) -> VortexDetection:

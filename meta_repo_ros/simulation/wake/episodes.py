@@ -307,9 +307,8 @@ def _drop(samples: Samples, rng: np.random.Generator, faults: list[dict[str, Any
     for channel in rng.permutation(group.channels)[: int(rng.integers(0, group.channels // 2 + 1))]:
         fault = list(ChannelFault)[int(rng.integers(len(ChannelFault)))]
         begin = int(rng.uniform(0.05, 0.9) * len(counts))
-        end = (
-            len(counts) if rng.random() < 0.5 else begin + int(rng.uniform(0.5, 10.0) * group.rate)
-        )
+        lasts = int(rng.uniform(0.5, 10.0) * group.rate)
+        end = len(counts) if rng.random() < 0.5 else min(begin + lasts, len(counts))
         part: Counts = counts[begin:end]
         rise = rng.choice((-1.0, 1.0)) * rng.uniform(5.0, 200.0) * len(part) / group.rate
         if group.kind is not Kind.PRESSURE:
