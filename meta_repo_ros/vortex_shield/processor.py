@@ -25,8 +25,9 @@ DETECTION, COMMAND, REQUEST = 'vortex_detection', 'recovery_command', 'setpoint/
 MARKERS = 'vortex_shield/markers'
 MAX_AGE = 0.5
 """Age of odometry, air data or rotor state from which on it is not used, s."""
-VALIDITY = 0.2
-"""Of a setpoint, s: who flies takes over by itself this long after the last one."""
+VALIDITY = 0.5
+"""Of a setpoint, s: who flies takes over by itself this long after the last one; a machine under
+load must not hand the vehicle back in the middle of the ring."""
 REISSUE = 0.02
 """Between two setpoints of one phase, s."""
 _MARKER_PERIOD = NANOSECONDS // 5
