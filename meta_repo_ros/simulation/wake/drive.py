@@ -15,8 +15,8 @@ from meta_repo_ros.simulation.wake.ring import GAS_CONSTANT, RotorWake, WakeStat
 class Column(enum.IntEnum):
     """Columns of a drive; SI units.
 
-    INTENSITY to FLUCTUATION are those of the wake's state; IMBALANCE is the amplitude of the 1P
-    force over thrust, DESCENT and AIRSPEED are m/s along and across the shaft, LOADING is thrust
+    INTENSITY to FLUCTUATION and BUFFET are those of the wake's state; IMBALANCE is the amplitude
+    of the 1P force over thrust, DESCENT and AIRSPEED are m/s along and across the shaft, LOADING is thrust
     without ring over disk area, HEIGHT is that of the disk above ground over its radius, GUST the
     rms of gusts smaller than those in DESCENT and AIRSPEED, m/s.
     """
@@ -38,6 +38,7 @@ class Column(enum.IntEnum):
     DENSITY = 14
     HEIGHT = 15
     GUST = 16
+    BUFFET = 17
 
 
 COLUMNS = len(Column)
@@ -73,6 +74,7 @@ def row(wake: RotorWake, now: WakeState, state: VehicleState, gust: float = 0.0)
         state.static_pressure / (GAS_CONSTANT * state.temperature),
         ground_distance(state.height_above_ground, craft),
         gust,
+        now.buffet,
     ]
 
 

@@ -219,12 +219,13 @@ class _Flight:
             extra += pull * (now.deficit - now.fluctuation) - extra * dt / relax
             columns.append((
                 now.intensity, now.ring_phase, now.ring_strength, now.tilt_direction, now.deficit,
-                now.fluctuation, now.rotor_phase, now.normalised_descent, now.level,
+                now.fluctuation, now.rotor_phase, now.normalised_descent, now.level, now.buffet,
             ))  # fmt: skip
         (
             knots[:, Column.INTENSITY], knots[:, Column.RING_PHASE],
             knots[:, Column.RING_STRENGTH], tilt, knots[:, Column.DEFICIT],
             knots[:, Column.FLUCTUATION], knots[:, Column.ROTOR_PHASE], descent, self.level,
+            knots[:, Column.BUFFET],
         ) = np.array(columns).T  # fmt: skip
         self._descent += sink
         knots[:, Column.TILT_COS], knots[:, Column.TILT_SIN] = np.cos(tilt), np.sin(tilt)

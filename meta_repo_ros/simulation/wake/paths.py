@@ -148,7 +148,8 @@ def recovery(p: Path) -> None:
 def turbulence(p: Path) -> None:
     """Everyday flight in light to severe turbulence."""
     if p.end == 0.0:
-        p.turbulence = p.draw(0.75, 2.6)
+        # what is severe for a helicopter throws a small one about beyond flying
+        p.turbulence = min(p.draw(0.75, 2.6), 0.35 * p.induced)
     step = (hover, cruise, climb, shallow_descent)[int(p.rng.integers(4))]
     step(p)
 

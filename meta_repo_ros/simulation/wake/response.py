@@ -29,7 +29,7 @@ class Response:
         gain: of all that the ring does, 0 where this kind does not show it.
         lag: behind the ring, over R / v_h.
         growth: exponent over the ring's intensity.
-        ring: (18, c) of the ring's wave forms, m = 0, then m = 1 along and across.
+        ring: (21, c) of the ring's wave forms and its buffet, m = 0, then m = 1 along and across.
         tones: (2 + 2 BLADE_HARMONICS, c) of 1P and of the blade passing.
         modulation: of the blade passing by the thrust fluctuation.
         level: (c,) of what the kind measures on the mean; its meaning is the kind's.
@@ -85,7 +85,7 @@ def _pressure(
     c = group.channels
     r = group.station_radius
     loading = rng.uniform(0.7, 1.3, c) * (0.4 + 1.2 * r * r) / (0.4 + 0.6)
-    axisymmetric = rng.uniform(0.15, 0.6) * rng.uniform(0.7, 1.3, c)
+    axisymmetric = rng.uniform(0.1, 0.6) * rng.uniform(0.7, 1.3, c)
     tilting = rng.uniform(0.0, 0.4) * rng.uniform(0.7, 1.3, c)
     return Response(
         gain=gain,
@@ -114,10 +114,10 @@ def _flow(
     c = group.channels
     r = group.station_radius
     power = rng.uniform(0.0, 1.2)
-    root = rng.uniform(0.6, 1.8)
+    root = rng.uniform(0.4, 1.8)
     tip = rng.uniform(-0.6, 1.0)
     where = np.clip((r - 0.2) / 0.6, 0.0, 1.0)
-    pulse = rng.uniform(0.1, 0.5) * rng.uniform(0.7, 1.3, c)
+    pulse = rng.uniform(0.05, 0.5) * rng.uniform(0.7, 1.3, c)
     return Response(
         gain=gain,
         lag=rng.uniform(0.0, 2.0),
@@ -148,7 +148,7 @@ def _acoustic(
         gain=gain,
         lag=rng.uniform(0.0, 2.0),
         growth=shape.growth,
-        ring=np.zeros((18, c)),
+        ring=np.zeros((21, c)),
         tones=_tones(group, craft, rng, tone, rng.uniform(0.3, 1.2)),
         modulation=rng.uniform(0.0, 0.8),
         level=tone * rng.uniform(0.1, 0.6) * rng.uniform(0.7, 1.3, c),
@@ -174,6 +174,7 @@ def _ring(
 ) -> Array:
     """Coefficients of sin and cos of the ring's phase and its multiples."""
     azimuth = group.station_azimuth
+    rough = rng.uniform(0.0, 0.8)  # part of the variance that is no wave
     late = rng.normal(0.0, 0.5, group.channels)  # the ring passes the stations one after another
     rows = []
     for amplitude, phase in (
@@ -183,7 +184,9 @@ def _ring(
     ):
         for k, (a, p) in enumerate(shape.harmonics):
             angle = (k + 1) * phase + p
-            rows += [amplitude * a * np.cos(angle), amplitude * a * np.sin(angle)]
+            wave = amplitude * a * math.sqrt(1.0 - rough)
+            rows += [wave * np.cos(angle), wave * np.sin(angle)]
+        rows.append(amplitude * math.sqrt(rough))
     return np.array(rows)
 
 

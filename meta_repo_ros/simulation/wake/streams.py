@@ -196,14 +196,15 @@ class _Maker:
         """The ring's wave at each channel for a full ring, (n, c)."""
         turn = np.exp(1j * rows[:, Column.RING_PHASE])
         twice = turn * turn
-        basis = np.empty((len(rows), 3, 6))
+        basis = np.empty((len(rows), 3, 7))
         for k, z in enumerate((turn, twice, twice * turn)):
             basis[:, 0, 2 * k] = z.imag
             basis[:, 0, 2 * k + 1] = z.real
+        basis[:, 0, 6] = rows[:, Column.BUFFET]
         basis[:, 0] *= rows[:, Column.RING_STRENGTH, None]
         basis[:, 1] = basis[:, 0] * rows[:, Column.TILT_COS, None]
         basis[:, 2] = basis[:, 0] * rows[:, Column.TILT_SIN, None]
-        result: Array = basis.reshape(len(rows), 18) @ self._ring
+        result: Array = basis.reshape(len(rows), 21) @ self._ring
         return result
 
     def _tones(self, rows: Array, ring: Array) -> Array:
