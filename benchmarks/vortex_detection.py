@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.vortex_episodes import OURS, VARIANTS, WHOLE, Flight, Seen, fly, rounded
+from benchmarks.vortex_episodes import OURS, WHOLE, Flight, Seen, fly, rounded
 from meta_repo_ros.simulation.wake.paths import ENCOUNTERS, HARD_NEGATIVES, ORDINARY
 from meta_repo_ros.vortex_shield import baselines, evaluation
 from meta_repo_ros.vortex_shield.evaluation import PARTIAL_LIMIT, Event
@@ -20,7 +20,9 @@ LOSS_BAR = 0.05
 _LENGTH = 150.0
 _ORDINARY_LENGTH = 60.0
 _DRAWS = 500
-_DEGRADED = tuple(name for name in VARIANTS if name not in {WHOLE, 'no state'})
+_DEGRADED = ('no pressure', 'no flow', 'no acoustic', 'half failed, stated',
+             'half stuck, not stated')  # fmt: skip
+_ALL = (WHOLE, *_DEGRADED, 'no state')
 
 
 def rows(*, quick: bool) -> list[dict[str, Any]]:
@@ -28,7 +30,7 @@ def rows(*, quick: bool) -> list[dict[str, Any]]:
     seeds, degraded = (2, 1) if quick else (36, 12)
     length = 60.0 if quick else _LENGTH
     flights = [
-        Flight(kind, seed, length, tuple(VARIANTS) if seed < degraded else (WHOLE,), areas=True)
+        Flight(kind, seed, length, _ALL if seed < degraded else (WHOLE,), areas=True)
         for seed in range(seeds)
         for kind in ENCOUNTERS
     ]
@@ -39,7 +41,8 @@ def rows(*, quick: bool) -> list[dict[str, Any]]:
     ]
     seen = fly(flights, 'detection')
     whole = [one for one in seen if one.variant == WHOLE]
-    return [*event_rows(whole), *area_rows(whole), *degraded_rows(seen)]
+    found = [*event_rows(whole), *area_rows(whole), *degraded_rows(seen)]
+    return [{**row, 'met': None} for row in found] if quick else found
 
 
 def event_rows(seen: Sequence[Seen]) -> list[dict[str, Any]]:
@@ -73,7 +76,7 @@ def event_rows(seen: Sequence[Seen]) -> list[dict[str, Any]]:
             'onset_delay_s': pair(delays[0]),
             'onset_delay_r_over_vh': pair(delays[1]),
             'missed': [f'{e.name} at {e.start:.1f} s' for e in events if not e.detected][:20],
-            'reached': recall >= RECALL_BAR,
+            'met': recall >= RECALL_BAR,
         },
         {
             'figure': 'INCIPIENT before the oscillation starts (truth: developed)',
@@ -83,7 +86,7 @@ def event_rows(seen: Sequence[Seen]) -> list[dict[str, Any]]:
             'events': len(deep),
             'lead_s': pair([e.lead for e in deep]),
             'lead_r_over_vh': pair([e.lead / e.time_unit for e in deep]),
-            'reached': before >= BEFORE_BAR,
+            'met': before >= BEFORE_BAR,
         },
         {
             'figure': 'DEVELOPED after it does, over max(10 R/v_h, 1.5 ring periods)',
@@ -93,7 +96,7 @@ def event_rows(seen: Sequence[Seen]) -> list[dict[str, Any]]:
             'events': len(spent),
             'delay_s': pair(developed[0]),
             'delay_r_over_vh': pair(developed[1]),
-            'reached': worst <= 1.0,
+            'met': worst <= 1.0,
         },
     ]
 
@@ -132,7 +135,7 @@ def area_rows(seen: Sequence[Seen]) -> list[dict[str, Any]]:
             'prevalence': rounded(figures.prevalence),
             'table': table,
             'better_by_interval_95': better,
-            'reached': all(ours > table[name]['area_to_0.05'] for name in baselines.NAMES),
+            'met': all(ours > table[name]['area_to_0.05'] for name in baselines.NAMES),
         },
         {
             'figure': 'calibration of the probability',
@@ -168,7 +171,7 @@ def degraded_rows(seen: Sequence[Seen]) -> list[dict[str, Any]]:
         if name in _DEGRADED:
             row |= {
                 'bar': f'<= {LOSS_BAR}, and the note says so in every flight',
-                'reached': before - recall <= LOSS_BAR and silent == 0,
+                'met': before - recall <= LOSS_BAR and silent == 0,
             }
         found.append(row)
     return found
@@ -219,8 +222,8 @@ def _differences(positive: Any, ranks: Any, owner: Any) -> dict[str, list[float 
         areas = {}
         for name, table in tables.items():
             false, true = np.cumsum(np.tensordot(weight, table, 1)[:, ::-1], axis=1)
-            rates = [np.concatenate(([0.0], c / c[-1])) for c in (false, true)]
-            areas[name] = evaluation.area(*rates, PARTIAL_LIMIT)
+            x, y = (np.concatenate(([0.0], c / c[-1])) for c in (false, true))
+            areas[name] = evaluation.area(x, y, PARTIAL_LIMIT)
         for name, values in found.items():
             values.append(areas[OURS] - areas[name])
     return {

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from benchmarks.vortex_blocks import blocks
-from meta_repo_ros.core.samples import Array, Health, Kind, Recording, Samples
+from meta_repo_ros.core.samples import Array, Block, Health, Kind, Recording, Samples
 from meta_repo_ros.core.time import NANOSECONDS
+from meta_repo_ros.simulation.wake.channel_faults import ChannelFault, spoil
 from meta_repo_ros.simulation.wake.episodes import episode
 from meta_repo_ros.simulation.wake.fleet import HELD_OUT
 from meta_repo_ros.vortex_shield import baselines, evaluation
@@ -32,6 +33,8 @@ OURS = 'Vortex Shield'
 PROCESSES = 2
 _THIN_S = 0.1  # between two samples kept for the areas
 WHOLE = 'whole'
+FAULT_AFTER = 20.0
+"""s from the start of a flight."""
 
 
 @dataclass(frozen=True)
@@ -208,6 +211,24 @@ def _no_state(recording: Recording, _: np.random.Generator) -> Recording:
     return dataclasses.replace(recording, state_time=np.empty(0), state=np.empty((0, 5)))
 
 
+def _fault(fault: ChannelFault) -> Callable[[Recording, np.random.Generator], Recording]:
+    """One channel of every kind fails for good, :data:`FAULT_AFTER` s after the start."""
+
+    def change(recording: Recording, rng: np.random.Generator) -> Recording:
+        groups = []
+        for samples in recording.groups:
+            group, counts = samples.group, samples.counts.copy()
+            channel = int(rng.integers(group.channels))
+            part = counts[round(FAULT_AFTER * group.rate) :]
+            # a sensor whose zero wanders by ten times what the rotor does, within a minute
+            rise = (3e3 if group.kind == Kind.PRESSURE else 30.0) * len(part) / group.rate / 60.0
+            spoil(part, group, fault, channel, held=int(part[0, channel]), drift=(0.0, rise))
+            groups.append(dataclasses.replace(samples, counts=counts))
+        return dataclasses.replace(recording, groups=tuple(groups))
+
+    return change
+
+
 def _half(samples: Samples, rng: np.random.Generator) -> Any:
     channels = samples.group.channels
     # of a single microphone, as many flights lose it as keep it
@@ -223,30 +244,30 @@ VARIANTS: dict[str, Callable[[Recording, np.random.Generator], Recording]] = {
     'half failed, stated': _half_stated,
     'half stuck, not stated': _half_stuck,
     'no state': _no_state,
+    **{f'{fault.value}, not stated': _fault(fault) for fault in ChannelFault},
 }
 
 
 # -- the same block by block ----------------------------------------------------------------------
 
 
-def states(recording: Recording) -> Iterator[FlightState]:
-    """The flight states as a vehicle would know them, in order."""
-    for when, row in zip(recording.state_time, recording.state, strict=True):
-        sink, airspeed, height, speed, thrust = row.tolist()
-        yield FlightState(round(when * NANOSECONDS), sink, airspeed, height, speed, thrust)
+def newest_states(recording: Recording, cut: Sequence[Block]) -> Iterator[FlightState | None]:
+    """The flight state that a node would have at the end of each block; None before the first."""
+    stamps = np.round(recording.state_time * NANOSECONDS).astype(np.int64)
+    at = np.searchsorted(stamps, [block.end for block in cut], side='right') - 1
+    state, last = None, -1
+    for i in at.tolist():
+        if i != last:
+            sink, airspeed, height, speed, thrust = recording.state[i].tolist()
+            state, last = FlightState(int(stamps[i]), sink, airspeed, height, speed, thrust), i
+        yield state
 
 
 def live(recording: Recording, detector: Detector, length: int) -> Iterator[Any]:
-    """Detections of the live path, one per block of ``length``, ns.
-
-    A block goes with the newest state that is not younger than its end, as a node would have it.
-    """
-    coming = states(recording)
-    newest, following = None, next(coming, None)
-    for block in blocks(recording, length):
-        while following is not None and following.stamp <= block.end:
-            newest, following = following, next(coming, None)
-        yield detector.block(block, newest)
+    """Detections of the live path, one per block of ``length``, ns."""
+    cut = blocks(recording, length)
+    for block, state in zip(cut, newest_states(recording, cut), strict=True):
+        yield detector.block(block, state)
 
 
 def rounded(value: float, digits: int = 3) -> float | None:
