@@ -25,7 +25,9 @@ _DRIFT_LASTS = (5.0, 3.0)  # s and rings, the longer one
 _DRIFT_STEP = 10.0  # s of the slope in question that a single step may count
 _RING = 200.0  # rad of rotor rotation, about a ring
 _SWAP_MEMORY = (20.0, 8.0)  # s and rings, the longer one
+_SWAP_MEAN = (10.0, 2.0)  # s and rings, the longer one
 _SWAP_LASTS = 50.0  # windows
+_SWAP_LOADING = 200.0  # Pa, disk loading that stands out from the offsets of sensors
 
 
 class Reason(enum.IntFlag):
@@ -134,7 +136,9 @@ class Rules:
         self._steady = smoother(max(ring, 0.3) * _RATE)
         self._memory = smoother(max(_SWAP_MEMORY[0], _SWAP_MEMORY[1] * ring) * _RATE)
         self._base: Array | None = None
-        self._votes = np.zeros(2 * c)
+        self._mean = smoother(max(_SWAP_MEAN[0], _SWAP_MEAN[1] * ring) * _RATE)
+        self._votes, self._levels = np.zeros(2 * c), np.zeros(2 * c)
+        self._exchanged = Run(c)
         self._hold = Hold((len(RULES), c))
         self._windows = np.full((len(RULES), 1), parameters.recovery_time * _RATE)
         self._windows[RULES.index(Reason.DRIFTING)] *= 5.0
@@ -237,32 +241,47 @@ class Rules:
         return np.where(np.isfinite(result), result, x)
 
     def _swapped(self, mean: Array, sound: Flags) -> Flags:
-        """A channel above the disk follows the thrust as those below do, and one below as above.
+        """A channel above the disk that reads as those below do, and one below as above.
 
-        Thrust raises the pressure below the disk and lowers it above. One channel alone may do
-        otherwise, in a ring that tilts; two channels that were exchanged both do.
+        Thrust raises the pressure below the disk and lowers it above. On a rotor of high loading
+        the mean alone shows it; on a small one the error of a sensor is greater, and its changes
+        must follow those of the thrust with the wrong sign too. That alone is not enough: a ring
+        that tilts does the same on one side of the rotor.
         """
         mean = self._level.run(mean, sound)
         if self._base is None:
             self._base = mean[0].copy()
+        above, below = self._sides
+        up, down = (_mean_of_others(mean, sound * side) for side in self._sides)
+        level = (mean - 0.5 * (up + down)) * (above - below) * sound
         steady = self._steady.run(mean, self._base)
         self._base = steady[-1].copy()
         change = (mean - steady) * sound
-        up, down = (_mean_of_others(change, sound * side) for side in self._sides)
-        above, below = self._sides
-        own = (change - 0.5 * (up + down)) * (below - above) * sound
-        thrust = 0.5 * (down - up)
+        up_change, down_change = (_mean_of_others(change, sound * s) for s in self._sides)
+        own = (change - 0.5 * (up_change + down_change)) * (below - above) * sound
+        thrust = 0.5 * (down_change - up_change)
         # votes, not products: a step in one channel would outweigh all else for long
         heard = np.abs(thrust) > max(1.5 * self._group.resolution, 0.04 * self._loading)
-        votes = np.concatenate([np.sign(own) * np.sign(thrust) * heard, heard * sound], axis=1)
-        smooth = self._memory.run(votes, self._votes)
-        self._votes = smooth[-1].copy()
-        agreed, asked = np.split(smooth, 2, axis=1)
+        votes = np.sign(own) * np.sign(thrust) * heard
+        counted = self._memory.run(np.concatenate([votes, heard * sound], axis=1), self._votes)
+        self._votes = counted[-1].copy()
+        agreed, asked = np.split(counted, 2, axis=1)
+        levels = np.concatenate([level, (down - up) * sound], axis=1)
+        levels = self._mean.run(levels, self._levels)
+        self._levels = levels[-1].copy()
+        wrong, load = np.split(levels, 2, axis=1)
         against = (asked > 0.1) & (agreed < -0.6 * asked)
-        lasting = self._opposed.run(against) >= _SWAP_LASTS
+        against = self._opposed.run(against) >= _SWAP_LASTS
         # more than one pair: it may be the others that are exchanged
-        pair = [(lasting * side).sum(axis=1, keepdims=True) == 1.0 for side in self._sides]
-        return np.asarray(lasting & pair[0] & pair[1])
+        single = [(against * side).sum(axis=1, keepdims=True) == 1.0 for side in self._sides]
+        apart = (wrong * against).sum(axis=1, keepdims=True)
+        result = against & single[0] & single[1] & (apart > 0.3 * self._loading)
+        if self._loading >= _SWAP_LOADING:
+            exchanged = (wrong > 0.25 * self._loading) & (load > 0.5 * self._loading)
+            exchanged = self._exchanged.run(exchanged) >= _SWAP_LASTS
+            pair = [(exchanged * side).any(axis=1, keepdims=True) for side in self._sides]
+            result |= exchanged & pair[0] & pair[1]
+        return np.asarray(result)
 
 
 def _mean_of_others(x: Array, weight: Array) -> Array:

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from meta_repo_ros.core.converter import quantise
-from meta_repo_ros.core.rotorcraft import ROTORCRAFT
+from meta_repo_ros.core.rotorcraft import ROTORCRAFT, Rotorcraft
 from meta_repo_ros.core.samples import ChannelGroup, Health, Kind, Samples
 from meta_repo_ros.vortex_shield.frames import FRAME, Stream
 from meta_repo_ros.vortex_shield.health import ChannelHealth
 from meta_repo_ros.vortex_shield.health_rules import HealthParameters, Reason
 
-F450 = ROTORCRAFT['f450']
+F450, AH1S = ROTORCRAFT['f450'], ROTORCRAFT['ah1s']
 LOADING = F450.weight / F450.disk_area
 RATE = {Kind.PRESSURE: 1000.0, Kind.FLOW: 500.0, Kind.ACOUSTIC: 2000.0}
 SECONDS = 6.0
@@ -58,11 +58,16 @@ def flight(
 
 
 def run(
-    kind: Kind, counts: np.ndarray[Any, Any], *, block: int = 250, **parameters: Any
+    kind: Kind,
+    counts: np.ndarray[Any, Any],
+    *,
+    block: float = 250,
+    craft: Rotorcraft = F450,
+    **parameters: Any,
 ) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], ChannelHealth]:
     """Usable (frames, c) and Reason bits of the newest frame after each block of frames."""
     layout = group(kind, counts.shape[1])
-    health = ChannelHealth(F450, HealthParameters(**parameters))
+    health = ChannelHealth(craft, HealthParameters(**parameters))
     stream = Stream(layout, 0)
     good, reasons = [], []
     step = round(layout.rate * FRAME * 1e-9 * block)
@@ -180,12 +185,32 @@ def test_slow_changes_of_static_pressure_are_no_drift_and_show_what_is_stuck() -
 
 def test_two_channels_exchanged_across_the_disk_are_found_once_thrust_changes() -> None:
     values = flight(Kind.PRESSURE, 8, 1.0, 30.0).copy()
+    values[:, 5] += values[:, 2].mean() - values[:, 5].mean() + 0.8 * LOADING
     values[:, [2, 5]] = values[:, [5, 2]]
     good, reasons, health = run(Kind.PRESSURE, quantised(Kind.PRESSURE, values))
     assert (np.flatnonzero(reasons[-1]) == [2, 5]).all()
     assert reasons[-1, 2] == Reason.SWAPPED
     assert np.delete(good, [2, 5], axis=1).all()
     assert 'exchanged' in health.notes()[0]
+
+
+def test_two_channels_exchanged_are_found_by_their_means_on_a_rotor_of_high_loading() -> None:
+    rng = np.random.default_rng(1)
+    sides = np.resize([1.0, -1.0], 8)
+    loading = AH1S.weight / AH1S.disk_area
+    means = 95_000.0 - 0.5 * sides * loading + rng.normal(0.0, 40.0, 8)
+    healthy = quantised(Kind.PRESSURE, means + 3.0 * rng.standard_normal((40_000, 8)))
+    exchanged = healthy.copy()
+    exchanged[:, [0, 3]] = healthy[:, [3, 0]]
+    assert run(Kind.PRESSURE, healthy, craft=AH1S)[0].all()
+    good, reasons, _ = run(Kind.PRESSURE, exchanged, craft=AH1S)
+    assert (np.flatnonzero(reasons[-1]) == [0, 3]).all()
+    assert reasons[-1, 0] == Reason.SWAPPED
+    assert np.delete(good, [0, 3], axis=1).all()
+    on_ground = quantised(
+        Kind.PRESSURE, means + 0.5 * sides * loading + rng.normal(0, 3, (9999, 8))
+    )
+    assert run(Kind.PRESSURE, on_ground, craft=AH1S)[0].all()
 
 
 def test_a_converter_that_stands_still_is_gone() -> None:
