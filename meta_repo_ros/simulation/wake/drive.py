@@ -16,9 +16,9 @@ class Column(enum.IntEnum):
     """Columns of a drive; SI units.
 
     INTENSITY to FLUCTUATION and BUFFET are those of the wake's state; IMBALANCE is the amplitude
-    of the 1P force over thrust, DESCENT and AIRSPEED are m/s along and across the shaft, LOADING is thrust
-    without ring over disk area, HEIGHT is that of the disk above ground over its radius, GUST the
-    rms of gusts smaller than those in DESCENT and AIRSPEED, m/s.
+    of the 1P force over thrust, DESCENT and AIRSPEED are m/s along and across the shaft, LOADING
+    is thrust without ring over disk area, HEIGHT is that of the disk above ground over its
+    radius, GUST the rms of gusts smaller than those in DESCENT and AIRSPEED, m/s.
     """
 
     INTENSITY = 0

@@ -70,9 +70,9 @@ def episode(
         raise ValueError(f'an episode of {duration:g} s is too short, give at least 1 s')
     craft = rotorcraft or vehicle(seed)
     key = zlib.crc32(kind.encode())
+    sequence = np.random.SeedSequence(seed, spawn_key=(key,))
     wake_seed, path_seed, air_seed, sensor_seed = (
-        int(s.generate_state(1, np.uint64)[0])
-        for s in np.random.SeedSequence(seed, spawn_key=(key,)).spawn(4)
+        int(s.generate_state(1, np.uint64)[0]) for s in sequence.spawn(4)
     )
     rng = np.random.default_rng(path_seed)
     wake = RotorWake(craft, parameters or WakeParameters(), wake_seed)

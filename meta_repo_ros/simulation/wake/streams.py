@@ -71,9 +71,8 @@ class Streams:
         interval: float,
         whine: Whine | None = None,
     ) -> None:
-        drawn, *noise = np.random.SeedSequence(seed, spawn_key=(_STREAMS_KEY,)).spawn(
-            1 + len(groups)
-        )
+        sequence = np.random.SeedSequence(seed, spawn_key=(_STREAMS_KEY,))
+        drawn, *noise = sequence.spawn(1 + len(groups))
         self.groups = groups
         self.responses = draw_responses(groups, rotorcraft, shape, np.random.default_rng(drawn))
         self._interval = interval
@@ -85,8 +84,8 @@ class Streams:
         ]
         self._lagged = [np.zeros(1) for _ in groups]
         self._makers = [
-            _MAKERS[group.kind](group, rotorcraft, response, sequence, whine)
-            for group, response, sequence in zip(groups, self.responses, noise, strict=True)
+            _MAKERS[group.kind](group, rotorcraft, response, seeds, whine)
+            for group, response, seeds in zip(groups, self.responses, noise, strict=True)
         ]
 
     def feed(self, drive: Array) -> None:
