@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 
 from meta_repo_ros.core.rotations import Quaternion
-from meta_repo_ros.core.rotorcraft import SEA_LEVEL_DENSITY
+from meta_repo_ros.core.rotorcraft import SEA_LEVEL_DENSITY, Rotorcraft
 from meta_repo_ros.core.time import NANOSECONDS
 from meta_repo_ros.vortex_shield.messages import Air, Motion, RefusedError, Rotors
 from meta_repo_ros.vortex_shield.types import FlightState
@@ -28,10 +28,12 @@ class FlightStates:
 
     Args:
         max_age: a source older than this against the sample block is not used, ns.
+        rotorcraft: whose; without it the thrust fraction stays unknown.
     """
 
-    def __init__(self, max_age: int) -> None:
+    def __init__(self, max_age: int, rotorcraft: Rotorcraft | None = None) -> None:
         self.max_age = max_age
+        self._rotorcraft = rotorcraft
         self.altitude = math.nan  # of the odometry's origin, m
         self.clear()
 
@@ -144,7 +146,13 @@ class FlightStates:
             velocity=motion.velocity,
             wind=wind,
             orientation=motion.orientation,
+            thrust_fraction=self._fraction(rotors),
         )
+
+    def _fraction(self, rotors: Rotors | None) -> float:
+        if rotors is None or self._rotorcraft is None:
+            return math.nan
+        return self._rotorcraft.thrust_fraction(rotors.thrust, rotors.collective)
 
     def _average(self, air: Air) -> None:
         """Take the true airspeed into the mean of squares."""

@@ -60,7 +60,7 @@ class VortexShield(Processor):
         super().__init__(parameters, seed)
         self.parameters: VortexShieldParameters
         self.shield = Shield(parameters)
-        self.states = FlightStates(seconds_ns(MAX_AGE))
+        self.states = FlightStates(seconds_ns(MAX_AGE), self.shield.rotorcraft)
         self.refused: dict[str, Counter[str]] = {topic.name: Counter() for topic in self.inputs}
         self.last_refusal = ''
         self.reported: dict[str, int] = {}  # counts at the last report
