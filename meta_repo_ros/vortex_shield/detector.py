@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from meta_repo_ros.core.parameters import group, parameter
-from meta_repo_ros.core.rotorcraft import Rotorcraft
+from meta_repo_ros.core.rotorcraft import SEA_LEVEL_DENSITY, Rotorcraft
 from meta_repo_ros.core.samples import Array, Block, Kind, Recording, Samples
 from meta_repo_ros.core.time import NANOSECONDS
 from meta_repo_ros.vortex_shield.calibration import Calibration, shipped
@@ -200,27 +200,39 @@ class Detector:
         Raises:
             ValueError: it holds no stream.
         """
+        parts = []
+        notes: dict[str, None] = {}
+        for rows, risk in self.measure(recording, good):
+            parts.append(self._many(rows, risk))
+            notes.update(dict.fromkeys(self._notes(rows)))
+        return _joined(parts, '; '.join(notes))
+
+    def measure(
+        self, recording: Recording, good: Mapping[Kind, Good] | None = None
+    ) -> Iterator[tuple[FeatureRows, Array]]:
+        """Features and risk of a whole recording, before they are weighed.
+
+        Yields:
+            Rows of consecutive frames, and (n, 6) probability inside, of the margin, time to onset,
+            descent and airspeed over v_h, v_h.
+        """
         if not recording.groups:
             raise ValueError(f'{recording.name or "recording"}: no stream of samples is in it')
         self.reset()
         times, states = _states(recording)
+        density = air_density(recording.groups)
         begin = min(s.start for s in recording.groups)
         end = max(s.end for s in recording.groups)
         self._features.origin = begin
-        parts = []
-        notes: dict[str, None] = {}
         for start in range(begin, end, _STRETCH * FRAME):
             stop = min(start + _STRETCH * FRAME, end)
             groups = [_slice(s, start, stop) for s in recording.groups]
             rows = self._features.push([s for s in groups if len(s.counts)], stop, good)
             if len(rows):
-                parts.append(self._many(rows, self._track.rows(times, states, rows.end)))
-                notes.update(dict.fromkeys(self._notes(rows)))
-        return _joined(parts, '; '.join(notes))
+                yield rows, self._assess(rows, self._track.rows(times, states, rows.end, density))
 
-    def _many(self, rows: FeatureRows, motion: Motion) -> Decisions:
+    def _many(self, rows: FeatureRows, risk: Array) -> Decisions:
         """Decisions of consecutive frames at once."""
-        risk = self._assess(rows, motion)
         inside, margin = risk[:, 0], risk[:, 1]
         known = np.isfinite(inside)
         evidence = self._evidence.push(rows, known & (margin < _CALM))
@@ -337,6 +349,21 @@ def _slice(samples: Samples, start: int, stop: int) -> Samples:
     )
     stamp = samples.start + round(first * NANOSECONDS / rate)
     return Samples(samples.group, stamp, samples.counts[first:last], samples.health)
+
+
+def air_density(groups: Sequence[Samples]) -> float:
+    """Of the first second of absolute pressure, kg/m3, at its standard temperature.
+
+    That of sea level where no channel gives a pressure that aircraft fly at.
+    """
+    for samples in groups:
+        if samples.group.kind is Kind.PRESSURE and len(samples.counts):
+            first = samples.group.values(samples.counts[: max(int(samples.group.rate), 1)])
+            pressure = float(np.median(first))
+            if 3e4 < pressure < 1.1e5:
+                temperature = 288.15 * (pressure / 101325.0) ** 0.190263  # ISA troposphere
+                return pressure / (287.05287 * temperature)
+    return SEA_LEVEL_DENSITY
 
 
 def _states(recording: Recording) -> tuple[Stamps, Array]:

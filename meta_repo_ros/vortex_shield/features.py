@@ -19,7 +19,7 @@ import numpy as np
 
 from meta_repo_ros.core.rotorcraft import Rotorcraft
 from meta_repo_ros.core.samples import Array, Health, Kind, Samples
-from meta_repo_ros.vortex_shield.filters import smoother
+from meta_repo_ros.vortex_shield.filters import Window
 from meta_repo_ros.vortex_shield.frames import FRAME, FRAME_RATE, Good, Stream
 from meta_repo_ros.vortex_shield.health import ChannelHealth
 from meta_repo_ros.vortex_shield.stages import STAGES, FlowStage, Stage
@@ -29,9 +29,9 @@ FEATURES: tuple[tuple[str, Kind], ...] = tuple(
 )
 """Energies by name, and the kind of the channels they come from."""
 KINDS = tuple(STAGES)
-FAST, SLOW = 8.0, 32.0
-"""Averages over that many revolutions: the greater counts, so that a feature rises before it
-falls."""
+FAST, SLOW = 8.0, 28.0
+"""Revolutions that energies are averaged over: the greater average counts, so that a feature rises
+in a fraction of a ring's period and does not fall between two rings."""
 _COLUMNS = {
     kind: slice(start, start + len(stage.names))
     for (kind, stage), start in zip(
@@ -87,10 +87,10 @@ class Features:
         self._streams: dict[Kind, Stream] = {}
         self._stages: dict[Kind, Stage] = {}
         revolution = 2.0 * math.pi / rotorcraft.rotor_speed * FRAME_RATE
-        self._fast = smoother(FAST * revolution)
-        self._slow = smoother(SLOW * revolution)
-        self._fast_state = np.full(len(FEATURES), _START)
-        self._slow_state = np.full(len(FEATURES), _START)
+        start = np.full(len(FEATURES), _START)
+        self._fast = Window(round(FAST * revolution), start)
+        self._slow = Window(round(SLOW * revolution), start)
+        self._newest = start  # energies of the last frame
         self._profile = np.zeros(0)
 
     def push(
@@ -165,14 +165,11 @@ class Features:
         for start, stop in itertools.pairwise(edges):
             gone = missing[start]
             part = energy[start:stop]
-            part[:, gone] = self._slow_state[gone]
-            self._fast_state[gone] = self._slow_state[gone]
+            part[:, gone] = self._newest[gone]
             result[start:stop] = self._averaged(part)
         return np.log(result + _TINY)
 
     def _averaged(self, energy: Array) -> Array:
-        fast = self._fast.run(energy, self._fast_state)
-        slow = self._slow.run(energy, self._slow_state)
-        self._fast_state = fast[-1].copy()
-        self._slow_state = slow[-1].copy()
-        return np.maximum(fast, slow)
+        result = np.maximum(self._fast.run(energy), self._slow.run(energy))
+        self._newest = result[-1]
+        return result

@@ -52,6 +52,39 @@ class Smoother:
         return np.asarray(y)
 
 
+class Window:
+    """Moving averages of columns, over a finite time: what is over is forgotten.
+
+    Args:
+        length: number of samples.
+        start: (c,) taken for all before the first.
+    """
+
+    def __init__(self, length: int, start: Array) -> None:
+        self.length = max(length, 1)
+        self._past = np.tile(start, (self.length, 1))
+        self._sum = self._past.sum(axis=0)
+        self._at = 0  # of the oldest row
+
+    def run(self, x: Array) -> Array:
+        """Averages after each of (n, c) samples."""
+        n, length = len(x), self.length
+        if n == 1:
+            past, at = self._past, self._at
+            self._sum += x[0] - past[at]
+            past[at] = x[0]
+            self._at = (at + 1) % length
+            if self._at == 0:  # rounding errors do not live longer than the window
+                self._sum = past.sum(axis=0)
+            return np.asarray(np.maximum(self._sum, 0.0)[np.newaxis] / length)
+        whole = np.concatenate((self._past[self._at :], self._past[: self._at], x))
+        total = np.cumsum(whole, axis=0)
+        result = (total[length:] - total[:-length]) / length
+        self._past, self._at = whole[n:].copy(), 0
+        self._sum = self._past.sum(axis=0)
+        return np.asarray(np.maximum(result, 0.0))
+
+
 def smoother(steps: float) -> Smoother:
     """Exponential average with a time constant of that many samples."""
     return Smoother(-math.expm1(-1.0 / max(steps, 1e-3)))

@@ -20,8 +20,9 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _HOLD = 1.0  # below the threshold, at which an alarm still stands
 _NEAR = 1.5  # below the threshold, at which the margin begins
 _MARGIN = 0.5  # probability to be near the boundary from which the margin begins
-_DEEP = 0.5  # probability to be inside from which a ring may have developed
-_LOST = 0.2  # below which it has not
+_SURE = 1.0  # above the threshold, from which a ring may have developed
+_DEEP = 0.05  # probability to be inside from which it may
+_LOST = 0.02  # below which it has not
 _QUIET_SHARE = 0.2  # of the false positives, where evidence has to decide alone
 
 
@@ -97,7 +98,7 @@ class Fusion:
             (voice & (score >= -_NEAR)) | (margin >= _MARGIN),
             alarm,
             hold,
-            alarm & (spoke >= self._proof) & (~known | (inside >= _DEEP)),
+            voice & (score >= _SURE) & (spoke >= self._proof) & (~known | (inside >= _DEEP)),
             hold & (spoke >= self._doubt) & (~known | (inside >= _LOST)),
         )
         return FusedRows(
@@ -135,7 +136,7 @@ class Fusion:
                 score >= -_NEAR or margin >= _MARGIN,
                 alarm,
                 hold,
-                alarm and spoke >= self._proof and (not known or inside >= _DEEP),
+                score >= _SURE and spoke >= self._proof and (not known or inside >= _DEEP),
                 hold and spoke >= self._doubt and (not known or inside >= _LOST),
             ),
         )

@@ -43,8 +43,8 @@ def persistence(rotorcraft: Rotorcraft) -> Persistence:
         rise_of=rise_of,
         deep=math.ceil(0.7 * deep_of),
         deep_of=deep_of,
-        fall=round(min(max(10.0 * unit, 100.0), 1500.0)),
-        settle=round(min(max(40.0 * turn, 100.0), 3000.0)),
+        fall=round(min(max(3.0 * unit, 60.0), 400.0)),
+        settle=round(min(max(20.0 * turn, 60.0), 1500.0)),
     )
 
 

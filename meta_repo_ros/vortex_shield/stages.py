@@ -13,8 +13,8 @@ from meta_repo_ros.core.samples import Array, ChannelGroup, Kind
 from meta_repo_ros.vortex_shield.filters import Band, band_pass, smoother
 from meta_repo_ros.vortex_shield.frames import FRAME_RATE, Cut, Good
 
-RING_BAND = (1.0 / 100.0, 1.0 / 6.0)
-"""Lower and upper end of the band of ring shedding, per revolution."""
+RING_BAND = (1.0 / 60.0, 1.0 / 5.0)
+"""Corners of the band of ring shedding, per revolution; half of a ring of 80 turns still passes."""
 _PROFILE = 12.0  # revolutions that a profile is averaged over
 _ENVELOPE = 2.0  # revolutions that an envelope is averaged over
 _TINY = 1e-12

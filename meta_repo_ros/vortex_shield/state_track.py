@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from meta_repo_ros.core.rotorcraft import SEA_LEVEL_DENSITY, Rotorcraft
+from meta_repo_ros.core.rotorcraft import Rotorcraft
 from meta_repo_ros.core.samples import Array
 from meta_repo_ros.vortex_shield.filters import smoother
 from meta_repo_ros.vortex_shield.frames import FRAME_RATE
@@ -96,13 +96,14 @@ class StateTrack:
         smooth[2] += self._long.gain * (thrust - smooth[2])
         return Motion(*smooth, *rest)
 
-    def rows(self, times: Stamps, states: Array, end: Stamps) -> Motion:
+    def rows(self, times: Stamps, states: Array, end: Stamps, density: float) -> Motion:
         """State at many frames, as :meth:`one` gives it frame by frame.
 
         Args:
             times: (m,) stamps, rising.
             states: (m, 3) sink rate, airspeed, thrust; no sink rate is NaN.
             end: (n,) of the frames.
+            density: of the air, kg/m3.
         """
         n = len(end)
         at = np.searchsorted(times, end, side='right') - 1
@@ -119,9 +120,9 @@ class StateTrack:
         changes = np.flatnonzero((gone[1:] != gone[:-1]).any(axis=1)) + 1
         for start, stop in itertools.pairwise((0, *changes.tolist(), n)):
             self._stretch(smooth[start:stop])
-        density = np.where(gone[:, 0], np.nan, SEA_LEVEL_DENSITY)
+        air = np.where(gone[:, 0], np.nan, density)
         unknown = np.full(n, np.nan)
-        return Motion(smooth[:, 0], smooth[:, 1], smooth[:, 2], density, unknown, unknown)
+        return Motion(smooth[:, 0], smooth[:, 1], smooth[:, 2], air, unknown, unknown)
 
     def _stretch(self, part: Array) -> None:
         """Smooth in place where the same columns are known throughout."""
