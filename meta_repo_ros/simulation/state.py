@@ -39,9 +39,9 @@ class VehicleState:
         temperature: K, static.
         wind: velocity of the air over ground, m/s, ENU, with turbulence.
         rotor_speed: rad/s, one per rotor, >= 0.
-        thrust: N, total.
+        thrust: N, of all lifting rotors or propellers, without what effects take from it.
         thrust_command: N, total, as commanded; NaN where the controls do not command a thrust.
-        collective: rad; NaN for fixed pitch.
+        collective: blade pitch at the root, rad; NaN for fixed pitch.
         mass: kg.
     """
 

@@ -26,8 +26,8 @@ class RotorParameters:
 class RotorSensor(Sensor):
     """Gives ``rotor_state``: speed of each rotor or propeller, commanded thrust, collective.
 
-    Commanded thrust is NaN where the controls command a throttle (c172), collective is NaN for
-    fixed pitch.
+    Commanded thrust is NaN where the controls command a throttle (c172) or a blade pitch (ah1s),
+    collective is NaN for fixed pitch.
     """
 
     Parameters = RotorParameters
