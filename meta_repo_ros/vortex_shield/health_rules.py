@@ -20,9 +20,8 @@ from meta_repo_ros.vortex_shield.filters import smoother
 from meta_repo_ros.vortex_shield.health_windows import Flags, Hold, Latest, Run, Statistics
 
 _RATE = 10.0  # windows per second
-_DRIFT = (4.0, 2.0)  # s and rings, the longer one: time constant of a slope
 _DRIFT_LASTS = (5.0, 3.0)  # s and rings, the longer one
-_DRIFT_STEP = 10.0  # s of the slope in question that a single step may count
+_DRIFT_PARTS = 4  # of that time, in each of which the slope must show
 _RING = 200.0  # rad of rotor rotation, about a ring
 _SWAP_MEMORY = (20.0, 8.0)  # s and rings, the longer one
 _SWAP_MEAN = (10.0, 2.0)  # s and rings, the longer one
@@ -86,6 +85,7 @@ class _Limits:
     stuck: float  # windows without a change while the others change
     frozen: float  # windows in which no channel of the kind changes
     drift: float  # slope against the others, unit/s
+    away: float  # from the others, below which a slope may be that of the wake, unit
 
 
 class Rules:
@@ -108,21 +108,21 @@ class Rules:
         loading = rotorcraft.weight / rotorcraft.disk_area
         # a slope leaves about so much behind the band of ring shedding, 1/100 per revolution
         memory = 100.0 / rotorcraft.rotor_speed
+        induced, span = rotorcraft.hover_induced_velocity(), group.range_high - group.range_low
         self._limits = {
-            Kind.PRESSURE: _Limits(5.0, 10.0, 200.0, max(0.1 * loading / memory, 2.0)),
-            Kind.FLOW: _Limits(8.0, 5.0, 20.0, 0.15 * rotorcraft.hover_induced_velocity()),
-            Kind.ACOUSTIC: _Limits(8.0, 3.0, 10.0, 0.02 * (group.range_high - group.range_low)),
+            Kind.PRESSURE: _Limits(5.0, 10.0, 200.0, max(0.1 * loading / memory, 2.0), 0.0),
+            Kind.FLOW: _Limits(8.0, 5.0, 20.0, 0.15 * induced, 4.0 * induced),
+            Kind.ACOUSTIC: _Limits(8.0, 3.0, 10.0, 0.02 * span, 0.1 * span),
         }[group.kind]
         self._loading = loading
         self._still, self._moved, self._frozen = Run(c), Run(c), Run(1)
         self._faint, self._loud, self._opposed = (Run(c) for _ in range(3))
-        self._rise, self._fall = Run(c), Run(c)
         self._last_low = np.full(c, np.nan)
         self._since = np.full(c, np.nan)  # median of all when a channel last changed
         ring = _RING / rotorcraft.rotor_speed
-        self._slope = smoother(max(_DRIFT[0], _DRIFT[1] * ring) * _RATE)
-        self._drift_lasts = max(_DRIFT_LASTS[0], _DRIFT_LASTS[1] * ring) * _RATE
-        self._slopes = np.zeros(c)
+        part = max(_DRIFT_LASTS[0], _DRIFT_LASTS[1] * ring) * _RATE / _DRIFT_PARTS
+        self._part = round(part)
+        self._path = np.zeros((_DRIFT_PARTS * self._part + 1, c))
         self._before: tuple[Array, Flags] | None = None
         self._level = Latest(c)
         half = 0.5 * group.resolution
@@ -223,13 +223,15 @@ class Rules:
         step = apart - np.concatenate([last[np.newaxis], apart[:-1]])
         # where others take part than before, their median is another one
         same = (sound == np.concatenate([was[np.newaxis], sound[:-1]])).all(axis=1, keepdims=True)
-        most = _DRIFT_STEP * self._limits.drift
-        rate = np.where(same & sound, np.clip(step, -most, most), 0.0) * _RATE
-        slopes = self._slope.run(rate, self._slopes)
-        self._slopes = slopes[-1].copy()
-        limit = self._limits.drift
-        up, down = self._rise.run(slopes > limit), self._fall.run(slopes < -limit)
-        return np.asarray(np.maximum(up, down) >= self._drift_lasts)
+        path = np.cumsum(np.where(same & sound, step, 0.0), axis=0) + self._path[-1]
+        path = np.concatenate([self._path[1:], path])
+        self._path = path[-len(self._path) :].copy()
+        # how far it went in each part of the time, (w + parts, c) from the oldest
+        parts = path[self._part :] - path[: -self._part]
+        parts = [parts[k * self._part :][: len(mean)] for k in range(_DRIFT_PARTS)]
+        limit = self._limits.drift * self._part / _RATE
+        steady = (np.min(parts, axis=0) > limit) | (np.max(parts, axis=0) < -limit)
+        return np.asarray(steady & (np.abs(apart) >= self._limits.away))
 
     def _peers(self, x: Array, sound: Flags) -> Array:
         """Median of the sound channels on the same side, of all where those are few, (w, c)."""
