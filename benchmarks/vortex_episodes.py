@@ -25,7 +25,7 @@ from meta_repo_ros.simulation.wake.channel_faults import ChannelFault, spoil
 from meta_repo_ros.simulation.wake.episodes import episode
 from meta_repo_ros.simulation.wake.fleet import HELD_OUT
 from meta_repo_ros.vortex_shield import baselines, evaluation
-from meta_repo_ros.vortex_shield.detector import Decisions, Detector
+from meta_repo_ros.vortex_shield.detector import Decisions, Detector, air_density
 from meta_repo_ros.vortex_shield.evaluation import Alarms, Event, Track
 from meta_repo_ros.vortex_shield.types import FlightState
 
@@ -255,11 +255,14 @@ def newest_states(recording: Recording, cut: Sequence[Block]) -> Iterator[Flight
     """The flight state that a node would have at the end of each block; None before the first."""
     stamps = np.round(recording.state_time * NANOSECONDS).astype(np.int64)
     at = np.searchsorted(stamps, [block.end for block in cut], side='right') - 1
+    density = air_density(recording.groups)
     state, last = None, -1
     for i in at.tolist():
         if i != last:
             sink, airspeed, height, speed, thrust = recording.state[i].tolist()
-            state, last = FlightState(int(stamps[i]), sink, airspeed, height, speed, thrust), i
+            state, last = (
+                FlightState(int(stamps[i]), sink, airspeed, height, speed, thrust, density), i,
+            )  # fmt: skip
         yield state
 
 
