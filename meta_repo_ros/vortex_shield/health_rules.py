@@ -110,7 +110,9 @@ class Rules:
         memory = 100.0 / rotorcraft.rotor_speed
         induced, span = rotorcraft.hover_induced_velocity(), group.range_high - group.range_low
         self._limits = {
-            Kind.PRESSURE: _Limits(5.0, 10.0, 200.0, max(0.1 * loading / memory, 2.0), 0.0),
+            Kind.PRESSURE: _Limits(
+                5.0, 10.0, 200.0, max(0.1 * loading / memory, 2.0), 2.0 * loading + 100.0
+            ),
             Kind.FLOW: _Limits(8.0, 5.0, 20.0, 0.15 * induced, 4.0 * induced),
             Kind.ACOUSTIC: _Limits(8.0, 3.0, 10.0, 0.02 * span, 0.1 * span),
         }[group.kind]
