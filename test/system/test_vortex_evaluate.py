@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from meta_repo_ros.core.time import NANOSECONDS, set_stamp
+from meta_repo_ros.msg import RecoveryCommand, VortexDetection
+from meta_repo_ros.replay.bag_writer import BagWriter
+
 COMMAND = (sys.executable, '-m', 'meta_repo_ros.cli', 'vortex')
 # of a rotor that nobody calibrated for; v_h about 7.6 m/s, R / v_h 0.66 s
 VEHICLE = {'rotor_radius_m': 5.0, 'rotors': 1, 'mass_kg': 1140.0, 'blades': 2}
 SPEED = 42.0
-DURATION = 90.0
+DURATION = 80.0
 ONSET, DEVELOPED, OVER = 40.0, 46.0, 70.0
 
 
@@ -173,6 +177,33 @@ def test_a_bad_file_is_named_and_the_others_are_judged(tmp_path: Path) -> None:
     assert 'mass' in rows['heavy']['error']
     assert 'no such file' in rows['gone']['error']
     assert rows['good']['events_detected'] == 1
+
+
+def test_a_flight_is_reported(tmp_path: Path) -> None:
+    start = 1_790_000_000 * NANOSECONDS
+    kind = 'meta_repo_ros/msg/VortexDetection'
+    with BagWriter(tmp_path / 'bag') as bag:
+        bag.add_topic('uav1/vortex_detection', kind, 'STREAM')
+        bag.add_topic('uav1/recovery_command', 'meta_repo_ros/msg/RecoveryCommand', 'STREAM')
+        for i in range(500):
+            stamp = start + i * 20_000_000
+            found = VortexDetection(level=1 + i // 125, probability=i / 500, risk=0.3)
+            found.normalised_descent, found.normalised_airspeed = i / 400, 0.2
+            set_stamp(found.header.stamp, stamp)
+            bag.write('uav1/vortex_detection', stamp, found)
+            if i >= 250:
+                plan = RecoveryCommand(phase=2, variant=2, reason='out to the left', assured=True)
+                set_stamp(plan.header.stamp, stamp)
+                bag.write('uav1/recovery_command', stamp, plan)
+    code, output, error = vortex('report', tmp_path / 'bag', '--namespace', 'uav1')
+    assert code == 0, error
+    assert 'DEVELOPED' in output
+    page = (tmp_path / 'bag_vortex.html').read_text(encoding='utf-8')
+    assert 'out to the left' in page
+    assert page.count('<svg') == 2
+    code, _, error = vortex('report', tmp_path / 'bag')
+    assert code == 1
+    assert 'no vortex_detection' in error
 
 
 def test_wrong_use_is_answered(tmp_path: Path) -> None:
