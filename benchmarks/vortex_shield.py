@@ -13,6 +13,7 @@ from benchmarks import machine
 
 PARTS = {
     'rotor': 'benchmarks.vortex_rotor',
+    'generator': 'benchmarks.vortex_generator',
     'processing': 'benchmarks.vortex_processing',
     'detection': 'benchmarks.vortex_detection',
     'false_alarms': 'benchmarks.vortex_false_alarms',
