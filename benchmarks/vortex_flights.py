@@ -70,7 +70,7 @@ class Flight:
         height_left: least height above ground, m.
         variant: flown.
         upwind: cosine of the exit against the wind.
-        exceeded: limits that were, by how much, of the state and of the setpoint.
+        exceeded: limits that were, and by how much.
         tilt: greatest, of the true state, rad.
         rotor_change, rotor_change_after: greatest, of the true mean speed against the beginning,
             rad/s: in the wake, and to the end.
@@ -141,13 +141,13 @@ class Sight:
     def __init__(self, name: str, rng: np.random.Generator) -> None:
         self.rotorcraft = ROTORCRAFT[name]
         self._rng = rng
-        self._wind = rng.normal(0.0, WIND_ERROR, 2)
-        self._sink = rng.normal(0.0, SINK_ERROR)
-        self._height = rng.normal(0.0, HEIGHT_ERROR)
+        self._wind = rng.normal(0.0, WIND_ERROR, 2).tolist()
+        self._sink = float(rng.normal(0.0, SINK_ERROR))
+        self._height = float(rng.normal(0.0, HEIGHT_ERROR))
 
     def look(self, state: VehicleState, steady: Any, height: float) -> FlightState:
         """State of the flight, with height above a ground of our choice."""
-        n = self._rng.standard_normal(4)
+        n = self._rng.standard_normal(4).tolist()
         wind = (steady[0] + self._wind[0], steady[1] + self._wind[1], 0.0)
         air = (state.velocity[0] - wind[0], state.velocity[1] - wind[1])
         density = state.static_pressure / (287.053 * state.temperature)
@@ -270,7 +270,7 @@ def fly(
         if plan.phase == Phase.EXIT and run.ground is None:
             run.begin(state, wake, plan, budget, multiple * budget, steady)
         if run.ground is not None:
-            run.check(simulator, state, wake, plan)
+            run.check(state, wake, plan, detection.level)
             if plan.phase in (Phase.COMPLETE, Phase.ABORTED) or run.crashed(state):
                 run.end(state, wake, plan)
                 break
@@ -318,7 +318,7 @@ class _Run:
         flight.budget, flight.height = budget, height
         flight.assured, flight.predicted = plan.assured, plan.predicted_loss
         flight.predicted_duration = plan.predicted_duration
-        flight.level = wake.level
+        flight.level = int(wake.level)
         flight.sink, flight.airspeed = wake.normalised_descent, wake.normalised_airspeed
         flight.variant = plan.variant.name.lower()
         flight.max_sink = -state.velocity[2]
@@ -328,9 +328,7 @@ class _Run:
                 -(wind[0] * math.cos(plan.direction) + wind[1] * math.sin(plan.direction)) / speed
             )
 
-    def check(
-        self, simulator: Simulator, state: VehicleState, wake: WakeState, plan: RecoveryPlan
-    ) -> None:
+    def check(self, state: VehicleState, wake: WakeState, plan: RecoveryPlan, level: Level) -> None:
         """Limits of the true state and of the setpoint at one tick."""
         flight, g = self.flight, self.ground or 0.0
         self._lowest = min(self._lowest, state.altitude)
@@ -340,7 +338,6 @@ class _Run:
             self._inside = True  # what the mission had tilted before is not the recovery's
         if self._inside:
             flight.tilt = max(flight.tilt, tilt)
-            self._exceed('true tilt, deg', math.degrees(tilt - TILT))
         if plan.orientation is not None:
             asked = math.acos(min(rotations.rotate(plan.orientation, (0.0, 0.0, 1.0))[2], 1.0))
             self._exceed('commanded tilt, deg', math.degrees(asked - TILT))
@@ -356,7 +353,7 @@ class _Run:
             self._exceed('rotor speed band, rad/s', max(speed - high, low - speed))
         if plan.thrust is not None:
             self._exceed('thrust over its limit', plan.thrust - plan.collective_limit)
-            if wake.level == 3 and wake.normalised_airspeed < 0.5:
+            if level == Level.DEVELOPED and wake.normalised_airspeed < 0.5:
                 self._exceed('thrust raised deep in the ring', plan.thrust - self._thrust)
             self._thrust = plan.thrust
         if self._keep:

@@ -35,6 +35,8 @@ class Rotorcraft:
         hover_fraction: thrust fraction of a setpoint (throttle or collective, 0 to 1) that hovers
             at nominal mass, sea level.
         thrust_exponent: thrust grows with the fraction to this power.
+        heave_damping: upward acceleration per sink rate at constant collective, without a ring,
+            1/s.
         collective_range: blade pitch of fraction 0 and of fraction 1, rad; None for fixed pitch.
 
     Raises:
@@ -55,6 +57,7 @@ class Rotorcraft:
     hover_fraction: float = 0.5
     thrust_exponent: float = 1.0
     collective_range: tuple[float, float] | None = None
+    heave_damping: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot fly."""
@@ -62,6 +65,7 @@ class Rotorcraft:
             'radius': (0.02, 30.0), 'rotors': (1, 16), 'mass': (0.01, 1e5), 'blades': (1, 12),
             'rotor_speed': (1.0, 5000.0), 'thrust_ratio': (1.0, 20.0), 'drag_area': (0.0, 100.0),
             'tilt_time': (0.0, 10.0), 'hover_fraction': (0.01, 1.0), 'thrust_exponent': (0.2, 5.0),
+            'heave_damping': (0.0, 5.0),
         }  # fmt: skip
         for field_name, (low, high) in limits.items():
             value = getattr(self, field_name)
@@ -137,6 +141,7 @@ ROTORCRAFT: Mapping[str, Rotorcraft] = MappingProxyType({
         'ah1s', radius=6.7056, rotors=1, mass=3855.5, blades=2, rotor_speed=33.93,
         rotor_speed_band=(30.8, 35.5), thrust_ratio=1.4, drag_area=1.0, tilt_time=0.7,
         hover_fraction=0.59, thrust_exponent=1.15, collective_range=(0.14, 0.36),
+        heave_damping=0.33,
     ),
 })  # fmt: skip
 """Vehicles by the name that scenarios and configurations use."""

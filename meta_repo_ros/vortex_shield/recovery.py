@@ -19,7 +19,6 @@ from meta_repo_ros.vortex_shield.recovery_choice import (
     Chooser,
     Situation,
     attitude,
-    lead,
     tilt_towards,
 )
 from meta_repo_ros.vortex_shield.recovery_parameters import RecoveryParameters, RecoverySettings
@@ -224,20 +223,17 @@ class Recovery:
         end = self._over(detection, view, v_h, airspeed)
         if end is not None:
             return self._end(end[0], detection, view, end[1])
-        wanted = self._parameters.max_tilt * (1.0 - s.tilt_reserve)
-        if airspeed > 0.9 * v_h:
-            wanted *= max(0.0, min(1.0, (1.15 * v_h - airspeed) / (0.25 * v_h)))
-        direction, tilt = lead(
-            view.orientation, self._choice.direction, wanted, self._parameters.max_tilt,
-            s.tilt_lead,
-        )  # fmt: skip
+        tilt = self._parameters.max_tilt * (1.0 - s.tilt_reserve)
+        # before the ring is gone the airspeed is not enough, whatever it reads
+        if self.phase == Phase.CLIMB_OUT and airspeed > 0.9 * v_h:
+            tilt *= max(0.3, min(1.0, (1.25 * v_h - airspeed) / (0.25 * v_h)))
         climbing = self.phase == Phase.CLIMB_OUT
         present = view.rotor_speed if climbing else math.nan
         thrust = self._law.step(view.sink, tilt, dt, deep=deep, present=present)
         self._foresee(detection, view, deep=deep)
         speed = self._law.rotor_speed()
         fly = _Fly(
-            tilt, attitude(self._heading, direction, tilt), thrust,
+            tilt, attitude(self._heading, self._choice.direction, tilt), thrust,
             # thrust makes the speed of rotors of fixed pitch: one of the two is to be commanded
             None if self._rotorcraft.fixed_pitch else speed,
             self._law.change(present),
@@ -258,7 +254,8 @@ class Recovery:
         now, s = detection.stamp, self._parameters.settings
         elapsed = (now - self._began) * 1e-9
         scale = v_h / (STANDARD_GRAVITY * math.tan(self._parameters.max_tilt))
-        if self.phase == Phase.CLIMB_OUT and view.sink <= s.end_sink * v_h:
+        calm = detection.level < Level.INCIPIENT
+        if self.phase == Phase.CLIMB_OUT and calm and view.sink <= s.end_sink * v_h:
             return Phase.COMPLETE, f'out of the ring after {elapsed:.1f} s'
         if self.phase == Phase.CLIMB_OUT and math.isnan(view.sink) and elapsed > 3.0 * scale:
             return Phase.COMPLETE, f'airspeed {airspeed:.1f} m/s; sink rate unknown'
@@ -280,7 +277,7 @@ class Recovery:
 
     # -- what they need ----------------------------------------------------------------------------
     def _v_h(self, detection: Detection, view: View) -> float:
-        told = detection.hover_induced_velocity
+        told = float(detection.hover_induced_velocity)
         if 0.1 < told < 100.0:
             return told
         return self._rotorcraft.hover_induced_velocity(view.density)
@@ -347,7 +344,7 @@ class Recovery:
         if active:
             if math.isfinite(view.height):
                 margin = view.height / max(loss, 0.1)
-            assured = (
+            assured = bool(
                 margin >= self._parameters.safety_margin
                 and choice.adverse.loss <= view.height
                 and math.isfinite(view.sink + view.airspeed)

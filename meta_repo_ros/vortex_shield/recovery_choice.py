@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from meta_repo_ros.core import rotations
 from meta_repo_ros.core.rotations import Quaternion, Vector
-from meta_repo_ros.core.rotorcraft import Rotorcraft
+from meta_repo_ros.core.rotorcraft import STANDARD_GRAVITY, Rotorcraft
 from meta_repo_ros.vortex_shield.recovery_parameters import RecoveryParameters
 from meta_repo_ros.vortex_shield.recovery_prediction import (
     NEVER,
@@ -17,10 +17,12 @@ from meta_repo_ros.vortex_shield.recovery_prediction import (
     Way,
     predict,
     ring_shape,
+    upflow,
 )
 from meta_repo_ros.vortex_shield.types import FlightState, Variant
 
 _CALM = 0.5  # m/s, wind that is none
+_WINDY = 0.25  # wind over v_h from which the preference is full
 _CLEAR = 0.8  # airspeed over v_h at which the ring is mostly gone
 _AFTER = 1.5  # thrust over weight that autopilots take to stop a descent
 
@@ -104,29 +106,6 @@ def tilt_towards(orientation: Quaternion, direction: float) -> float:
     return math.atan2(x * math.cos(direction) + y * math.sin(direction), z)
 
 
-def lead(
-    orientation: Quaternion | None, direction: float, tilt: float, limit: float, gain: float
-) -> tuple[float, float]:
-    """Direction and tilt to command so that this tilt comes soon and is not overshot.
-
-    Args:
-        orientation: body to ENU now; None where unknown.
-        direction: wanted, rad.
-        tilt: wanted, rad.
-        limit: greatest tilt that may be commanded, rad.
-        gain: of the difference to the tilt that is there.
-    """
-    if orientation is None:
-        return direction, tilt
-    x, y, z = rotations.rotate(orientation, (0.0, 0.0, 1.0))
-    level = max(math.hypot(x, y), 1e-9)
-    now = math.atan2(level, z) / level
-    east, north = tilt * math.cos(direction), tilt * math.sin(direction)
-    east += gain * (east - x * now)
-    north += gain * (north - y * now)
-    return math.atan2(north, east), min(math.hypot(east, north), limit)
-
-
 class Chooser:
     """Compares the ways out of one rotorcraft.
 
@@ -142,29 +121,26 @@ class Chooser:
     def choose(self, situation: Situation) -> Choice:
         """The way that costs least, with a preference for upwind."""
         heading = rotations.yaw(situation.orientation)
-        right, left = heading - 0.5 * math.pi, heading + 0.5 * math.pi
-        # of the two sides the one with the wind's help; else right, where the tail rotor of a
-        # rotor that turns counter-clockwise pushes
-        side = left if self._help(situation, left) > self._help(situation, right) + 0.1 else right
-        options = [
-            (Variant.VUICHARD, side, self.predict(situation, Variant.VUICHARD, side)),
-            (Variant.FORWARD, heading, self.predict(situation, Variant.FORWARD, heading)),
-        ]
+        # in a draw right, where the tail rotor of a rotor that turns counter-clockwise pushes
+        ways = (
+            (Variant.VUICHARD, 'right', heading - 0.5 * math.pi),
+            (Variant.VUICHARD, 'left', heading + 0.5 * math.pi),
+            (Variant.FORWARD, 'forward', heading),
+        )
+        found = [self.predict(situation, variant, way) for variant, _, way in ways]
         preference = self._parameters.settings.upwind_preference
         costs = [
-            option[2].loss * (1.0 - preference * self._upwind(situation, option[1]))
-            if math.isfinite(option[2].loss)
-            else math.inf
-            for option in options
+            prediction.loss * (1.0 - preference * self._upwind(situation, way[2]))
+            for way, prediction in zip(ways, found, strict=True)
         ]
-        # a side step costs no sight of where it goes less than a dive: it wins a draw
-        best = 0 if costs[0] <= costs[1] else 1
-        variant, direction, prediction = options[best]
-        other = options[1 - best]
+        best = min(range(len(ways)), key=costs.__getitem__)
+        (variant, name, direction), prediction = ways[best], found[best]
         adverse = self.predict(situation, variant, direction, adverse=True)
-        names = {Variant.VUICHARD: 'left' if side == left else 'right', Variant.FORWARD: 'forward'}
-        why = f'{names[variant]}{_upwind_text(self._upwind(situation, direction))}: '
-        why += f'{prediction.loss:.1f} m, {names[other[0]]} {other[2].loss:.1f} m'
+        others = ', '.join(
+            f'{ways[i][1]} {found[i].loss:.1f} m' for i in range(len(ways)) if i != best
+        )
+        why = f'{name}{_upwind_text(self._upwind(situation, direction))}: '
+        why += f'{prediction.loss:.1f} m, {others}'
         direction = math.remainder(direction, 2.0 * math.pi)
         return Choice(variant, direction, prediction, adverse, why)
 
@@ -195,11 +171,13 @@ class Chooser:
             ring = s.ring_deficit_adverse
             lag *= 1.5
         model = ring * ring_shape(sink / v_h, math.hypot(along, across) / v_h)
+        speed = math.hypot(along, across)
+        bonus = craft.heave_damping / STANDARD_GRAVITY * upflow(sink, speed, v_h)
         thrust, deficit = situation.thrust, model
         if not math.isfinite(thrust):
-            thrust = situation.lift / (1.0 - model)
-        elif thrust > 0.1:
-            deficit = max(0.0, min(1.0 - situation.lift / thrust, 0.6))
+            thrust = situation.lift / (1.0 - model) - bonus
+        elif thrust + bonus > 0.1:
+            deficit = max(0.0, min(1.0 - situation.lift / (thrust + bonus), 0.6))
         start = Start(
             sink, along, across, tilt_towards(situation.orientation, direction),
             max(0.2, min(thrust, situation.most)), deficit,
@@ -212,7 +190,7 @@ class Chooser:
                 0.5 * situation.density * craft.drag_area / mass, situation.most,
                 _CLEAR * v_h, max(situation.most, min(craft.thrust_ratio, _AFTER)),
                 s.hold_airspeed * v_h if situation.deep else -1.0, s.thrust_rise, s.sink_gain,
-                s.climb_acceleration, s.end_sink * v_h, ring,
+                s.climb_acceleration, s.end_sink * v_h, ring, craft.heave_damping,
             ),
         )  # fmt: skip
 
@@ -224,21 +202,16 @@ class Chooser:
         cosine, sine = math.cos(direction), math.sin(direction)
         return air[0] * cosine + air[1] * sine, air[1] * cosine - air[0] * sine
 
-    def _help(self, situation: Situation, direction: float) -> float:
-        """Airspeed that already points there and head wind, m/s."""
-        along, _ = self._components(situation, direction)
-        wind = situation.wind or (0.0, 0.0)
-        return along - 0.3 * (wind[0] * math.cos(direction) + wind[1] * math.sin(direction))
-
     def _upwind(self, situation: Situation, direction: float) -> float:
-        """1 against the wind, -1 with it; 0 where there is none or it is unknown."""
+        """1 against a wind of some strength, -1 with it; 0 where there is none or it is unknown."""
         if situation.wind is None:
             return 0.0
         east, north = situation.wind
         size = math.hypot(east, north)
         if size < _CALM:
             return 0.0
-        return -(east * math.cos(direction) + north * math.sin(direction)) / size
+        strength = max(size, _WINDY * situation.hover_induced_velocity)
+        return -(east * math.cos(direction) + north * math.sin(direction)) / strength
 
 
 def _upwind_text(value: float) -> str:

@@ -33,10 +33,6 @@ class RecoverySettings:
         0.1, 'Part of the greatest tilt that is not commanded: attitude loops overshoot.',
         minimum=0.0, maximum=0.5,
     )  # fmt: skip
-    tilt_lead: float = parameter(
-        1.0, 'Gain of the tilt wanted over the tilt there is, on top of the autopilot`s own.',
-        minimum=0.0, maximum=5.0,
-    )  # fmt: skip
     rotor_reserve: float = parameter(
         0.15, 'Part of the greatest change of rotor speed that is not commanded.',
         minimum=0.0, maximum=0.9,
@@ -85,7 +81,7 @@ class RecoverySettings:
         1.0, 'Standard deviation of the airspeed where none is given.', unit='m/s', minimum=0.0
     )
     upwind_preference: float = parameter(
-        0.15, 'How much more altitude an exit upwind may cost than one downwind.',
+        0.2, 'Part of the altitude that an exit upwind may cost more than one across the wind.',
         minimum=0.0, maximum=1.0,
     )  # fmt: skip
     state_age: float = parameter(

@@ -29,7 +29,7 @@ class Start(NamedTuple):
         along: airspeed along the exit, m/s, signed.
         across: airspeed across it, m/s.
         tilt: of the thrust towards the exit, rad, signed.
-        thrust: commanded, over weight.
+        thrust: commanded, over weight: what it would be in a hover.
         deficit: part of it that is missing now.
     """
 
@@ -58,6 +58,7 @@ class Way(NamedTuple):
         acceleration: greatest upward acceleration asked for, m/s2.
         end_sink: sink rate at which it ends, m/s.
         ring: thrust lost in the full ring, of the thrust.
+        damping: upward acceleration per sink rate at constant collective, 1/s.
     """
 
     hover_induced_velocity: float
@@ -73,6 +74,7 @@ class Way(NamedTuple):
     acceleration: float
     end_sink: float
     ring: float
+    damping: float = 0.0
 
 
 class Prediction(NamedTuple):
@@ -103,6 +105,16 @@ def ring_shape(descent: float, airspeed: float) -> float:
     return x * x * (3.0 - 2.0 * x) * (1.0 - side * side)
 
 
+def upflow(sink: float, airspeed: float, hover_induced_velocity: float) -> float:
+    """Upward flow at the disk beyond that of a hover, m/s.
+
+    Sink rate, and what airspeed takes off the induced velocity (Glauert, level flight).
+    """
+    half = 0.5 * (airspeed / hover_induced_velocity) ** 2
+    induced = math.sqrt(math.sqrt(half * half + 1.0) - half)
+    return sink + hover_induced_velocity * (1.0 - induced)
+
+
 def predict(start: Start, way: Way) -> Prediction:
     """Altitude lost and time from now until the sink ends.
 
@@ -114,9 +126,8 @@ def predict(start: Start, way: Way) -> Prediction:
         The prediction; :data:`NEVER` where the start is not finite or the descent does not end.
     """
     sink, along, across, tilt, thrust, missing = start
-    v_h, goal, lag, drag, most, clear, after, raise_from, rise, gain, strongest, end_sink, ring = (
-        way
-    )
+    v_h, goal, lag, drag, most, clear, after, raise_from, rise, gain, strongest = way[:11]
+    end_sink, ring, damping = way[11:]
     if not math.isfinite(sink + along + across + tilt + thrust + missing) or v_h <= 0.0:
         return NEVER
     g = STANDARD_GRAVITY
@@ -124,7 +135,7 @@ def predict(start: Start, way: Way) -> Prediction:
     keep = math.exp(-dt / lag) if lag > 0.0 else 0.0
     # what is missing beyond the model now, or less, fades with the ring
     shape = ring_shape(sink / v_h, math.hypot(along, across) / v_h)
-    full = ring if shape < 0.05 else min(max(missing / shape, 0.5 * ring), 2.0 * ring)
+    full = ring if shape < 0.05 else min(max(missing / shape, 0.5 * ring), 1.3 * ring)
     loss = time = 0.0
     for _ in range(_MOST_STEPS):
         if sink <= end_sink:
@@ -132,14 +143,17 @@ def predict(start: Start, way: Way) -> Prediction:
         speed = math.sqrt(along * along + across * across)
         wanted = goal
         if speed > 0.9 * v_h:
-            wanted = goal * max(0.0, min(1.0, (1.15 * v_h - speed) / (0.25 * v_h)))
+            wanted = goal * max(0.3, min(1.0, (1.25 * v_h - speed) / (0.25 * v_h)))
         tilt = wanted + (tilt - wanted) * keep
         cosine = math.cos(tilt)
         if speed >= raise_from:
             ask = (1.0 + min(gain * sink, strongest) / g) / cosine
             ask = min(ask, most if speed < clear else after)
             thrust += max(min(ask - thrust, rise * dt), -rise * dt)
-        lift = g * thrust * (1.0 - full * ring_shape(sink / v_h, speed / v_h))
+        made = thrust
+        if damping:
+            made += damping / g * upflow(sink, speed, v_h)
+        lift = g * made * (1.0 - full * ring_shape(sink / v_h, speed / v_h))
         through = drag * math.sqrt(speed * speed + sink * sink)
         along += (lift * math.sin(tilt) - through * along) * dt
         across -= through * across * dt

@@ -102,11 +102,11 @@ class FlightView:
         sigma, speed_sigma = flight.sink_sigma, flight.airspeed_sigma
         density = flight.density
         return View(
-            sink=flight.sink_rate if math.isfinite(flight.sink_rate) else math.nan,
-            airspeed=flight.airspeed if 0.0 <= flight.airspeed < math.inf else math.nan,
+            sink=float(flight.sink_rate) if math.isfinite(flight.sink_rate) else math.nan,
+            airspeed=float(flight.airspeed) if 0.0 <= flight.airspeed < math.inf else math.nan,
             sink_sigma=sigma if 0.0 <= sigma < math.inf else s.sink_uncertainty,
             airspeed_sigma=speed_sigma if 0.0 <= speed_sigma < math.inf else s.airspeed_uncertainty,
-            height=max(flight.height, 0.0) if math.isfinite(flight.height) else math.nan,
+            height=max(float(flight.height), 0.0) if math.isfinite(flight.height) else math.nan,
             density=density if 0.05 < density < 2.0 else SEA_LEVEL_DENSITY,
             orientation=orientation,
             air=air_velocity(flight),
