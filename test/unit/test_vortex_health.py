@@ -13,6 +13,7 @@ import pytest
 from meta_repo_ros.core.converter import quantise
 from meta_repo_ros.core.rotorcraft import ROTORCRAFT, Rotorcraft
 from meta_repo_ros.core.samples import ChannelGroup, Health, Kind, Samples
+from meta_repo_ros.simulation.wake.episodes import episode
 from meta_repo_ros.vortex_shield.frames import FRAME, Stream
 from meta_repo_ros.vortex_shield.health import ChannelHealth
 from meta_repo_ros.vortex_shield.health_rules import HealthParameters, Reason
@@ -119,6 +120,18 @@ def test_healthy_channels_are_used(kind: Kind, ring: float, channels: int) -> No
     assert not reasons.any()
     assert health.notes() == ()
     assert health.left == {kind: (channels, channels)}
+
+
+@pytest.mark.parametrize('manoeuvre', ['hover', 'fast_entry', 'oblique_exit', 'windmill'])
+@pytest.mark.parametrize('craft', [F450, AH1S])
+def test_no_channel_of_a_simulated_flight_is_left_out(manoeuvre: str, craft: Rotorcraft) -> None:
+    recording = episode(manoeuvre, craft, 16, 30.0)
+    health = ChannelHealth(craft)
+    for samples in recording.groups:
+        stream = Stream(samples.group, samples.start)
+        stream.push(samples, np.ones(samples.group.channels, np.bool_))
+        for cut in stream.take(0, (samples.end - samples.start) // FRAME):
+            assert health.judge(samples.group, cut) is cut
 
 
 def test_quiet_pressure_channels_that_repeat_their_values_are_used() -> None:
