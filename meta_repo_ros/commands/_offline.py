@@ -13,6 +13,7 @@ import yaml
 from meta_repo_ros.core.installation import config_directory
 from meta_repo_ros.core.parameters import from_mapping
 from meta_repo_ros.core.processor import Processor
+from meta_repo_ros.core.rotorcraft import ROTORCRAFT
 from meta_repo_ros.graph import NODES
 
 # node -> a topic without which it has nothing to work on
@@ -20,9 +21,22 @@ CHAIN = {
     'starnav': 'star_camera/image',
     'attitude_fusion': 'imu/mag',
     'navigation_fusion': 'gnss/fix',
+    'vortex_shield': 'rotor_samples',
 }
 # kind of an imported recording -> the vehicle profile that it needs
 PROFILES = {'drive': 'car'}
+
+
+def with_aircraft(
+    custom_data: Mapping[str, str],
+    files: Sequence[Path],
+    given: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Mapping[str, Any]]:
+    """``given`` and what a bag of a simulated flight says of its aircraft, unless a file does."""
+    name, node, key = custom_data.get('aircraft', ''), 'vortex_shield', 'vehicle.name'
+    if name not in ROTORCRAFT or key in parameters(node, files):
+        return dict(given)
+    return {**given, node: {key: name, **given.get(node, {})}}
 
 
 def profile_file(name: str) -> Path:

@@ -82,7 +82,7 @@ def command(context: click.Context, namespace: str, duration: float | None) -> N
     with contextlib.suppress(KeyboardInterrupt):
         _observe(console, seen, namespace, duration)
     if not seen.blocks:
-        topic = '/'.join(filter(None, ('', namespace.strip('/'), 'vortex_detection')))
+        topic = '/'.join(['', *filter(None, [namespace.strip('/')]), 'vortex_detection'])
         console.print(
             f'nothing came on {topic}: is vortex_shield active, in this ROS_DOMAIN_ID?',
             highlight=False,

@@ -147,7 +147,7 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
     from rich.progress import Progress, TimeRemainingColumn
 
     from meta_repo_ros.commands import _comparison
-    from meta_repo_ros.commands._offline import chain
+    from meta_repo_ros.commands._offline import chain, with_aircraft
     from meta_repo_ros.replay import offline
     from meta_repo_ros.replay.bag_reader import BagReader
     from meta_repo_ros.reporting import recorded, report, terminal
@@ -160,8 +160,11 @@ def _replay(console: Console, path: Path, folder: Path, options: Options) -> Jud
         prefix = f'/{options.namespace.strip("/")}/'.replace('//', '/')
         topics = {'/' + name.lstrip('/') for name in bag.topics}
         relative = {name.removeprefix(prefix) for name in topics if name.startswith(prefix)}
+        told = bag.custom_data
     profile = _profile(source, options)
-    processors: Sequence[Processor] = chain(relative, (*profile, *options.files), options.given)
+    files = (*profile, *options.files)
+    given_values = with_aircraft(told, files, options.given)
+    processors: Sequence[Processor] = chain(relative, files, given_values)
     if not processors:
         raise RuntimeError(
             'nothing to fuse: a replay needs imu/data_raw with imu/mag or gnss/fix'

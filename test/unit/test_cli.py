@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from meta_repo_ros.arguments import ARGUMENTS
 from meta_repo_ros.cli import main
 from meta_repo_ros.commands import up
+from meta_repo_ros.commands._offline import with_aircraft
 from meta_repo_ros.graph import argv, system
 
 COMMANDS = main.list_commands(click.Context(main))
@@ -86,3 +87,14 @@ def test_a_bad_domain_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     code, text = invoke('doctor', '--json')
     assert code == 2
     assert 'ROS_DOMAIN_ID' in text
+
+
+def test_a_replay_takes_the_rotorcraft_that_the_bag_names(tmp_path: Path) -> None:
+    own = tmp_path / 'own.yaml'
+    own.write_text('/**/vortex_shield: {ros__parameters: {vehicle: {name: f450}}}\n')
+    bag = {'aircraft': 'ah1s'}
+    given = {'vortex_shield': {'strict': False}}
+    found = with_aircraft(bag, (), given)
+    assert found == {'vortex_shield': {'vehicle.name': 'ah1s', 'strict': False}}
+    assert with_aircraft(bag, [own], given) == given, 'the user knows better'
+    assert with_aircraft({'aircraft': 'c172'}, (), {}) == with_aircraft({}, (), {}) == {}
