@@ -44,6 +44,7 @@ STATE_COLUMNS = ('sink rate m/s', 'forward airspeed m/s', 'height m', 'rotor spe
 VEHICLE_KEYS = ('rotor_radius_m', 'rotors', 'mass_kg', 'blades')
 _LOWEST_SOUND = 20.0  # Hz
 _BAND = 0.45  # of the rate: what a real anti-alias filter leaves
+_SHORTEST = 0.02  # s
 _FLOW_LIMIT = 5.0  # hover induced velocities
 _SUFFIXES = ('raw', 'rate_hz', 'range', 't0', 'bits', 'station_r', 'side', 'azimuth', 'health')
 _KNOWN = frozenset(
@@ -155,6 +156,12 @@ def _recording(file: _File) -> Recording:
     if not groups:
         keys = ', '.join(f'{name}_raw' for name in NAMES.values())
         raise StreamFileError(f'{file.path}: holds none of {keys}; nothing to look at')
+    longest = max(len(samples.counts) / samples.group.rate for samples in groups)
+    if longest < _SHORTEST:
+        raise StreamFileError(
+            f'{file.path}: its streams last {longest * 1e3:.3g} ms, must be {_SHORTEST * 1e3:g} ms '
+            'or more'
+        )
     missing = [name for kind, name in NAMES.items() if not _has(file, kind)]
     if missing:
         file.notes.append(f'no {" and no ".join(missing)}')
@@ -165,8 +172,8 @@ def _recording(file: _File) -> Recording:
         begin, end = min(starts) / NANOSECONDS, max(s.end for s in groups) / NANOSECONDS
         if state_time[-1] < begin or state_time[0] > end:
             file.notes.append(
-                f'state_t ({state_time[0]:g} to {state_time[-1]:g} s) and the streams '
-                f'({begin:g} to {end:g} s) share no time'
+                f'state_t ({state_time[0]:.3f} to {state_time[-1]:.3f} s) and the streams '
+                f'({begin:.3f} to {end:.3f} s) share no time'
             )
     unused = sorted(set(file.arrays) - _KNOWN)
     if unused:
@@ -208,6 +215,8 @@ def _vehicle(file: _File) -> dict[str, float]:
             raise file.error('vehicle', f'has no number {key!r}; it {wanted}')
         if not (np.isfinite(value) and value > 0):
             raise file.error('vehicle', f'says {key} {value}, must be above 0')
+        if key in {'rotors', 'blades'} and value != round(value):
+            raise file.error('vehicle', f'says {key} {value}, must be a whole number')
     return {
         key: float(value)
         for key, value in values.items()

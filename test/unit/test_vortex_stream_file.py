@@ -174,6 +174,10 @@ def test_bits_of_flow(tmp_path: Path) -> None:
         ({'vehicle': np.array('[1]')}, 'vehicle is a JSON list'),
         ({'vehicle': np.array('{"rotors": 4}')}, "vehicle has no number 'rotor_radius_m'"),
         ({'vehicle': np.array(json.dumps({**VEHICLE, 'mass_kg': -1}))}, 'mass_kg -1'),
+        (
+            {'vehicle': np.array(json.dumps({**VEHICLE, 'blades': 2.5}))},
+            'blades 2.5, must be a whole',
+        ),
         ({'truth_level': None}, 'truth_level is missing'),
         ({'truth_level': np.arange(11)}, 'truth_level must be 0 none'),
         ({'truth_t': np.linspace(6, 5, 11)}, 'truth_t must be finite and rise'),
@@ -211,6 +215,13 @@ def test_state_out_of_order_and_unknown(tmp_path: Path) -> None:
     assert 'sorted' in notes(found)
     assert 'NaN in sink rate' in notes(found)
     assert 'share no time' in notes(read(tmp_path, state_t=content()['state_t'] + 100.0))
+
+
+def test_streams_too_short_for_a_decision(tmp_path: Path) -> None:
+    given = content()
+    cut = {f'{kind}_raw': given[f'{kind}_raw'][:4] for kind in RANGES}
+    with pytest.raises(stream_file.StreamFileError, match='last 8 ms, must be 20 ms'):
+        read(tmp_path, **cut)
 
 
 def test_keys_that_nobody_knows_are_named(tmp_path: Path) -> None:
