@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import enum
-
-import numpy as np
+import math
 
 from meta_repo_ros.core.rotorcraft import STANDARD_GRAVITY, Rotorcraft
 from meta_repo_ros.simulation.state import VehicleState
@@ -60,8 +59,8 @@ def row(wake: RotorWake, now: WakeState, state: VehicleState, gust: float = 0.0)
         now.intensity,
         now.ring_phase,
         now.ring_strength,
-        float(np.cos(now.tilt_direction)),
-        float(np.sin(now.tilt_direction)),
+        math.cos(now.tilt_direction),
+        math.sin(now.tilt_direction),
         now.deficit,
         now.fluctuation,
         shape.imbalance + now.intensity * shape.one_per_rev,

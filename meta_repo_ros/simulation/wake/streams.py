@@ -28,6 +28,7 @@ from meta_repo_ros.simulation.wake.shape import WakeShape
 
 _STREAMS_KEY = 0x53545245
 _FAST = 48000.0  # Hz, least rate at which a whine is made
+_SHORT = 10  # samples up to which a loop is quicker than a call of lfilter
 _INFLOW = COLUMNS  # further columns: inflow in m/s, then the ring as each group sees it
 
 
@@ -176,10 +177,17 @@ class _Maker:
         keep = self._colour
         drawn = self._coloured.standard_normal((count, self.group.channels))
         drawn *= math.sqrt(1.0 - keep * keep)
-        result, self._colour_state = signal.lfilter(
-            (1.0,), (1.0, -keep), drawn, axis=0, zi=self._colour_state
-        )
-        return result  # type: ignore[no-any-return]
+        if count > _SHORT:
+            result, self._colour_state = signal.lfilter(
+                (1.0,), (1.0, -keep), drawn, axis=0, zi=self._colour_state
+            )
+            return result  # type: ignore[no-any-return]
+        carried = self._colour_state[0]
+        for k in range(count):
+            drawn[k] += carried
+            carried = keep * drawn[k]
+        self._colour_state[0] = carried
+        return drawn
 
     def _drift(self, count: int) -> Array:
         step = 1.0 / self.group.rate
