@@ -23,7 +23,7 @@ from meta_repo_ros.vortex_shield.types import FlightState, Variant
 
 _CALM = 0.5  # m/s, wind that is none
 _WINDY = 0.25  # wind over v_h from which the preference is full
-_CLEAR = 0.8  # airspeed over v_h at which the ring is mostly gone
+_CLEAR = 0.72  # airspeed over v_h at which the ring is mostly gone
 _AFTER = 1.5  # thrust over weight that autopilots take to stop a descent
 
 
@@ -178,6 +178,8 @@ class Chooser:
             thrust = situation.lift / (1.0 - model) - bonus
         elif thrust + bonus > 0.1:
             deficit = max(0.0, min(1.0 - situation.lift / (thrust + bonus), 0.6))
+        # an airspeed counts as reached once it surely is
+        slowest = s.hold_airspeed * v_h + situation.airspeed_sigma
         start = Start(
             sink, along, across, tilt_towards(situation.orientation, direction),
             max(0.2, min(thrust, situation.most)), deficit,
@@ -188,8 +190,8 @@ class Chooser:
             Way(
                 v_h, p.max_tilt * (1.0 - s.tilt_reserve), lag,
                 0.5 * situation.density * craft.drag_area / mass, situation.most,
-                _CLEAR * v_h, max(situation.most, min(craft.thrust_ratio, _AFTER)),
-                s.hold_airspeed * v_h if situation.deep else -1.0, s.thrust_rise, s.sink_gain,
+                max(_CLEAR * v_h, slowest), max(situation.most, min(craft.thrust_ratio, _AFTER)),
+                slowest if situation.deep else -1.0, s.thrust_rise, s.sink_gain,
                 s.climb_acceleration, s.end_sink * v_h, ring, craft.heave_damping,
             ),
         )  # fmt: skip

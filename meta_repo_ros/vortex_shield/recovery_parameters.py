@@ -68,7 +68,7 @@ class RecoverySettings:
         minimum=1.0, maximum=5.0,
     )  # fmt: skip
     ring_deficit: float = parameter(
-        0.25, 'Thrust lost in the full ring over thrust.', minimum=0.0, maximum=0.9
+        0.22, 'Thrust lost in the full ring over thrust.', minimum=0.0, maximum=0.9
     )
     ring_deficit_adverse: float = parameter(
         0.4, 'The same in the bad case that an assured recovery must bear.',
