@@ -121,7 +121,7 @@ class Rules:
         self._faint, self._loud, self._opposed = (Run(c) for _ in range(3))
         self._last_low = np.full(c, np.nan)
         self._since = np.full(c, np.nan)  # median of all when a channel last changed
-        ring = _RING / rotorcraft.rotor_speed
+        ring = self._ring = _RING / rotorcraft.rotor_speed
         part = max(_DRIFT_LASTS[0], _DRIFT_LASTS[1] * ring) * _RATE / _DRIFT_PARTS
         self._part = round(part)
         self._path = np.zeros((_DRIFT_PARTS * self._part + 1, c))
@@ -180,7 +180,12 @@ class Rules:
         still = (extent == 0.0) & (s.low == before)
         length = self._still.run(still)
         moved = self._moved.run(still, np.broadcast_to(others >= self._limits.moving, still.shape))
-        result = moved >= self._limits.stuck
+        enough: float | Array = self._limits.stuck
+        if self._group.kind is Kind.FLOW:
+            # without a sign, a reversed flow may read 0 for as long as a ring lasts
+            none = s.low <= self._group.range_low
+            enough = np.where(none, max(enough, 10.0, self._ring * _RATE), enough)
+        result = moved >= enough
         if self._group.channels > 1 or self._group.kind is not Kind.PRESSURE:
             frozen = self._frozen.run(still.all(axis=1, keepdims=True))
             result |= frozen >= self._limits.frozen
@@ -203,7 +208,8 @@ class Rules:
     def _dead(self, extent: Array, others: Array) -> Flags:
         """Next to no signal while the others have a good one."""
         ratio = self._parameters.dead_ratio
-        faint = (extent * ratio < others) & (others >= 2.0 * ratio)
+        # what does not change at all is stuck
+        faint = (extent > 0.0) & (extent * ratio < others) & (others >= 2.0 * ratio)
         return np.asarray(self._faint.run(faint) >= 10.0)
 
     def _noisy(self, step: Array, sound: Flags) -> Flags:

@@ -98,7 +98,8 @@ def spoilt(kind: Kind, how: str, ring: float = 1.0, channels: int = 6) -> np.nda
     if how == 'stuck':
         bad[:] = values[begin, 1]
     elif how == 'dead':
-        bad[:] = bad.mean() + 1e-3 * np.random.default_rng(5).standard_normal(len(bad))
+        faint = 0.012 if kind is Kind.FLOW else 1e-3
+        bad[:] = bad.mean() + faint * np.random.default_rng(5).standard_normal(len(bad))
     elif how == 'saturated':
         bad[:] = 1e9
     elif how == 'noisy':
@@ -224,6 +225,19 @@ def test_two_channels_exchanged_are_found_by_their_means_on_a_rotor_of_high_load
         Kind.PRESSURE, means + 0.5 * sides * loading + rng.normal(0, 3, (9999, 8))
     )
     assert run(Kind.PRESSURE, on_ground, craft=AH1S)[0].all()
+
+
+def test_a_flow_that_reads_nothing_while_it_is_reversed_is_used() -> None:
+    """An unsigned sensor on a helicopter, 5 s at a time; one that never comes back is stuck."""
+    values = flight(Kind.FLOW, 4, 1.0, 30.0).copy()
+    reversed_flow = np.arange(len(values)) % 5000 < 2500
+    values[reversed_flow, 0] = 0.0
+    good, _, _ = run(Kind.FLOW, quantised(Kind.FLOW, values), craft=AH1S)
+    assert good.all()
+    values[5000:, 0] = 0.0
+    good, reasons, _ = run(Kind.FLOW, quantised(Kind.FLOW, values), craft=AH1S)
+    assert not good[-1, 0]
+    assert reasons[-1, 0] & Reason.STUCK
 
 
 def test_a_converter_that_stands_still_is_gone() -> None:
