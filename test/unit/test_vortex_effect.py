@@ -117,9 +117,12 @@ def test_helicopter_gets_into_its_ring_on_its_own_time_scale(tmp_path: Path) -> 
     assert out['intensity'][-1] < 0.05
 
 
-def test_force_is_along_the_shaft_and_in_proportion_to_the_thrust(tmp_path: Path) -> None:
-    ringed = _Flight(tmp_path, 'f450', 1.0)
-    ringed.fly(7.0, 0.0, 1.1)
+@pytest.mark.parametrize(('name', 'seconds', 'hub'), [('f450', 7.0, 1.0), ('ah1s', 18.0, 0.3)])
+def test_force_is_along_the_shaft_and_in_proportion_to_the_thrust(
+    tmp_path: Path, name: str, seconds: float, hub: float
+) -> None:
+    ringed = _Flight(tmp_path, name, 1.0)
+    ringed.fly(seconds, 0.0, 1.1)
     state = ringed.simulator.state
     wrench, wake = ringed.effect.force(state), ringed.effect.wake
     assert wake is not None
@@ -128,7 +131,7 @@ def test_force_is_along_the_shaft_and_in_proportion_to_the_thrust(tmp_path: Path
     assert (x, y) == (0.0, 0.0)
     lost = wake.fluctuation - wake.deficit + wake.one_per_rev
     assert z == pytest.approx(state.thrust * lost)
-    arm = state.thrust * ROTORCRAFT['f450'].radius
+    arm = hub * state.thrust * ROTORCRAFT[name].radius
     assert wrench.moment == pytest.approx((arm * wake.roll, arm * wake.pitch, 0.0))
     # the same instant again, with half the thrust: the ring stands still, the force halves
     halved = ringed.effect.force(dataclasses.replace(state, thrust=0.5 * state.thrust))
