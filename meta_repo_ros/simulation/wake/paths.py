@@ -197,6 +197,8 @@ def dropout(p: Path) -> None:
     """Sensors that stick, die, saturate, drift or repeat themselves in harmless flight."""
     p.dropout = True
     (hover, cruise, forward_descent)[int(p.rng.integers(3))](p)
+    # the sink rate goes before the airspeed, or there would be a ring
+    p.to(0.0, p.airspeed[-1])
 
 
 def _dwell(p: Path) -> None:
