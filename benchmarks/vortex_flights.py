@@ -232,34 +232,23 @@ def fly(
     scenario, rng = plan_flight(name, seed, samples=detector == 'real')
     craft = ROTORCRAFT[name]
     simulator = Simulator(scenario)
-    effect = simulator._effects[0]  # noqa: SLF001  the ring's truth
-    if not isinstance(effect, VortexRing):
-        raise RuntimeError(f'{scenario.header.name} has no vortex_ring as its first effect')
     sight = Sight(name, rng)
     recovery = Recovery(craft, parameters)
     ears: Any = RealDetector(craft) if detector == 'real' else TruthDetector(craft)
     descent = -scenario.manoeuvres[-1].values.velocity[2]
     multiple = float(rng.uniform(*HEIGHTS))
     wait = float(rng.uniform(0.0, LATE[name])) * (seed % 2)
-    flight = Flight(seed)
-    steady = simulator.state.wind
-    towards = math.radians(270.0 - scenario.wind.direction)
-    steady = (
-        scenario.wind.speed * math.cos(towards), scenario.wind.speed * math.sin(towards), 0.0,
-    )  # fmt: skip
-    run = _Run(flight, craft, trace=trace)
+    wind = steady_wind(scenario)
+    run = _Run(Flight(seed), craft, trace=trace)
     warned = math.inf
     while simulator.state.time < LONGEST[name]:
         messages = simulator.step()
-        state, wake = simulator.state, effect.wake
-        if wake is None:
-            continue
-        v_h = wake.hover_induced_velocity
-        budget = descent * 0.95 * v_h / (STANDARD_GRAVITY * math.tan(TILT))
+        state, wake = simulator.state, truth(simulator)
+        budget = kinematic_budget(descent, wake.hover_induced_velocity)
         height = multiple * budget if run.ground is None else state.altitude - run.ground
-        seen = sight.look(state, steady, height)
+        seen = sight.look(state, wind, height)
         for message in messages:
-            if detector == 'real' and message.topic.name == 'rotor_samples':
+            if message.topic.name == 'rotor_samples':
                 ears.take(read(message.message), seen)
         detection = ears.decide(wake, state.stamp)
         if detection.level >= Level.INCIPIENT:
@@ -267,15 +256,30 @@ def fly(
         if state.time < warned + wait:
             detection = dataclasses.replace(detection, level=min(detection.level, Level.MARGIN))
         plan = recovery.update(detection, seen)
-        if plan.phase == Phase.EXIT and run.ground is None:
-            run.begin(state, wake, plan, budget, multiple * budget, steady)
-        if run.ground is not None:
-            run.check(state, wake, plan, detection.level)
-            if plan.phase in (Phase.COMPLETE, Phase.ABORTED) or run.crashed(state):
-                run.end(state, wake, plan)
-                break
+        if run.judge(state, wake, plan, level=detection.level, heights=(budget, height), wind=wind):
+            break
         command(simulator, craft, plan)
-    return flight
+    return run.flight
+
+
+def steady_wind(scenario: Scenario) -> tuple[float, float, float]:
+    """Velocity of the air without turbulence, ENU, m/s."""
+    towards = math.radians(270.0 - scenario.wind.direction)
+    speed = scenario.wind.speed
+    return (speed * math.cos(towards), speed * math.sin(towards), 0.0)
+
+
+def kinematic_budget(sink: float, hover_induced_velocity: float) -> float:
+    """Altitude lost at a sink rate while 15 deg of tilt make 0.95 v_h of airspeed, m."""
+    return sink * 0.95 * hover_induced_velocity / (STANDARD_GRAVITY * math.tan(TILT))
+
+
+def truth(simulator: Simulator) -> WakeState:
+    """State of the simulated ring at the last step."""
+    effect = simulator._effects[0]  # noqa: SLF001  nothing else may see it
+    if not isinstance(effect, VortexRing) or effect.wake is None:
+        raise TypeError('the scenario has no vortex_ring as its first effect')
+    return effect.wake
 
 
 def command(simulator: Simulator, craft: Rotorcraft, plan: RecoveryPlan) -> None:
@@ -306,12 +310,50 @@ class _Run:
         self._thrust = math.inf
         self._inside = False
 
-    def begin(
-        self, state: VehicleState, wake: WakeState, plan: RecoveryPlan, budget: float,
-        height: float, wind: tuple[float, float, float],
-    ) -> None:  # fmt: skip
+    def judge(
+        self,
+        state: VehicleState,
+        wake: WakeState,
+        plan: RecoveryPlan,
+        *,
+        level: Level,
+        heights: tuple[float, float],
+        wind: tuple[float, float, float],
+    ) -> bool:
+        """Follow one tick; whether the flight is over.
+
+        Args:
+            state: of the vehicle.
+            wake: of the ring.
+            plan: of the recovery.
+            level: that the recovery was told.
+            heights: kinematic budget and height above ground, m.
+            wind: steady, ENU, m/s.
+        """
+        if plan.phase == Phase.EXIT and self.ground is None:
+            self._begin(state, wake, plan, heights)
+            speed = math.hypot(*wind[:2])
+            if speed > 0.5:
+                along = wind[0] * math.cos(plan.direction) + wind[1] * math.sin(plan.direction)
+                self.flight.upwind = -along / speed
+        if self.ground is None:
+            return False
+        self._check(state, wake, plan, level)
+        if plan.phase not in (Phase.COMPLETE, Phase.ABORTED) and not self._crashed(state):
+            return False
+        self._end(state, wake, plan)
+        return True
+
+    def _begin(
+        self,
+        state: VehicleState,
+        wake: WakeState,
+        plan: RecoveryPlan,
+        heights: tuple[float, float],
+    ) -> None:
         """The recovery has begun."""
         flight = self.flight
+        budget, height = heights
         self.ground = state.altitude - height
         self._start = (state.altitude, state.time)
         self._rotor = float(np.mean(state.rotor_speed))
@@ -322,13 +364,10 @@ class _Run:
         flight.sink, flight.airspeed = wake.normalised_descent, wake.normalised_airspeed
         flight.variant = plan.variant.name.lower()
         flight.max_sink = -state.velocity[2]
-        speed = math.hypot(*wind[:2])
-        if speed > 0.5:
-            flight.upwind = (
-                -(wind[0] * math.cos(plan.direction) + wind[1] * math.sin(plan.direction)) / speed
-            )
 
-    def check(self, state: VehicleState, wake: WakeState, plan: RecoveryPlan, level: Level) -> None:
+    def _check(
+        self, state: VehicleState, wake: WakeState, plan: RecoveryPlan, level: Level
+    ) -> None:
         """Limits of the true state and of the setpoint at one tick."""
         flight, g = self.flight, self.ground or 0.0
         self._lowest = min(self._lowest, state.altitude)
@@ -367,16 +406,16 @@ class _Run:
         if excess > 1e-6:
             self.flight.exceeded[name] = max(self.flight.exceeded.get(name, 0.0), excess)
 
-    def crashed(self, state: VehicleState) -> bool:
+    def _crashed(self, state: VehicleState) -> bool:
         """Whether the ground is reached."""
         return self.ground is not None and state.altitude <= self.ground
 
-    def end(self, state: VehicleState, wake: WakeState, plan: RecoveryPlan) -> None:
+    def _end(self, state: VehicleState, wake: WakeState, plan: RecoveryPlan) -> None:
         """It is over."""
         flight = self.flight
         flight.lost = self._start[0] - self._lowest
         flight.duration = state.time - self._start[1]
         flight.height_left = self._lowest - (self.ground or 0.0)
-        crashed = self.crashed(state)
+        crashed = self._crashed(state)
         flight.recovered = plan.phase == Phase.COMPLETE and not crashed and wake.level <= 1
         flight.ended = 'ground' if crashed else f'{plan.phase.name}: {plan.reason}'
