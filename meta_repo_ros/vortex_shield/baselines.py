@@ -79,7 +79,8 @@ def _fluctuation(samples: Samples, rotorcraft: Rotorcraft, time: Array) -> Array
     short, long = (max(round(n * revolution), 2) for n in (1, _WINDOW))
     slow = _trailing(values, short)  # the mean of a revolution is free of 1P and blade passing
     wave = slow - _trailing(slow, 2 * long)
-    level = np.sqrt(_trailing(wave**2, long)).mean(axis=1)
+    # the filter sums as it goes, and may end a hair below zero
+    level = np.sqrt(np.maximum(_trailing(wave**2, long), 0.0)).mean(axis=1)
     start = samples.start / NANOSECONDS
     begun = level[: max(round(10.0 * group.rate), 1)]
     quiet = float(np.median(begun)) or 1.0
