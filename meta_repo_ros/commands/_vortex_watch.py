@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 LEVELS = ('UNKNOWN', 'NONE', 'MARGIN', 'INCIPIENT', 'DEVELOPED')
 PHASES = ('NONE', 'PREPARE', 'EXIT', 'CLIMB_OUT', 'COMPLETE', 'ABORTED')
+_ALIVE = (1, 2, 3)  # phases
 _VARIANTS = ('no way', 'forward', 'lateral (Vuichard)')
 _VOICES = {1: 'state', 2: 'pressure', 4: 'flow', 8: 'sound'}
 _COLOURS = ('white', 'green', 'yellow', 'dark_orange', 'red')
@@ -150,7 +151,7 @@ def line(seen: Seen, now: float) -> str:
     text = (
         f'{LEVELS[d.level]:9s} p {_number(d.probability)} risk {_number(d.risk)} '
         f'evidence {_number(d.evidence)} descent {_number(d.normalised_descent)} '
-        f'airspeed {_number(d.normalised_airspeed)} lost {seen.lost}'
+        f'airspeed {_number(d.normalised_airspeed)}'
     )
     if c is not None and c.phase:
         text += f' | {PHASES[c.phase]} {_VARIANTS[c.variant]}'
@@ -197,7 +198,7 @@ def _voices(seen: Seen) -> Table:
         f'v_h {_number(d.hover_induced_velocity)} m/s',
     )
     heard = ', '.join(name for bit, name in _VOICES.items() if d.voices & bit) or 'none'
-    table.add_row('voices', heard, f'{seen.blocks} blocks, {seen.lost} lost')
+    table.add_row('voices', heard, f'{seen.blocks} blocks, {seen.lost} not seen here')
     return table
 
 
@@ -213,8 +214,11 @@ def _features(d: Any) -> Table:
 def _plan(c: Any) -> Text:
     from rich.text import Text
 
-    style = 'bold green' if c.assured else 'bold red'
     text = Text()
+    if c.phase not in _ALIVE:
+        text.append(f'{PHASES[c.phase]}: ', style='bold')
+        return text.append(c.reason)
+    style = 'bold green' if c.assured else 'bold red'
     text.append(f'{PHASES[c.phase]}: {_VARIANTS[c.variant]}', style='bold')
     compass = (90.0 - math.degrees(c.direction)) % 360.0
     text.append(f', tilt {math.degrees(c.tilt):.0f} deg towards {compass:.0f} deg')

@@ -52,11 +52,17 @@ def test_all_that_is_known_is_shown() -> None:
     text = shown(seen, seen.arrived)
     for expected in (
         'INCIPIENT', '0.87', '0.60', 'unknown', 'receding', '0.71, 0.12 v_h', 'state, pressure',
-        '2 blocks, 3 lost', 'pressure ring', '6.2 sigma', 'no usable acoustic channel',
+        '2 blocks, 3 not seen here', 'pressure ring', '6.2 sigma', 'no usable acoustic channel',
         'EXIT: lateral (Vuichard)', 'tilt 14 deg towards 270 deg', 'at most 41 %',
         '12.4 m in 2.2 s', 'margin 1.60', 'RECOVERY NOT ASSURED', 'right: 12.4 m',
     ):  # fmt: skip
         assert expected in text, text
+    ended = command()
+    ended.phase, ended.reason = RecoveryCommand.PHASE_COMPLETE, 'out of the ring after 5.1 s'
+    seen.take_command(ended)
+    text = shown(seen, seen.arrived)
+    assert 'COMPLETE: out of the ring after 5.1 s' in text
+    assert 'ASSURED' not in text
     assert 'no detection for 3.0 s' in shown(seen, seen.arrived + 3.0)
 
 
