@@ -30,14 +30,15 @@ def rows(*, quick: bool) -> list[dict[str, Any]]:
     seeds, degraded = (2, 1) if quick else (36, 12)
     length = 60.0 if quick else _LENGTH
     flights = [
-        Flight(kind, seed, length, _ALL if seed < degraded else (WHOLE,), areas=True)
+        # another vehicle in every flight
+        Flight(kind, 1000 * i + seed, length, _ALL if seed < degraded else (WHOLE,), areas=True)
         for seed in range(seeds)
-        for kind in ENCOUNTERS
+        for i, kind in enumerate(ENCOUNTERS)
     ]
     flights += [
-        Flight(kind, seed, _ORDINARY_LENGTH, areas=True)
+        Flight(kind, 1000 * i + seed, _ORDINARY_LENGTH, areas=True)
         for seed in range(seeds)
-        for kind in (*ORDINARY, *HARD_NEGATIVES)
+        for i, kind in enumerate((*ORDINARY, *HARD_NEGATIVES), len(ENCOUNTERS))
     ]
     seen = fly(flights, 'detection')
     whole = [one for one in seen if one.variant == WHOLE]

@@ -27,7 +27,11 @@ def rows(*, quick: bool) -> list[dict[str, Any]]:
     length = 120.0 if quick else _LENGTH
     # a little more than asked for: what lies near a ring does not count
     count = int(np.ceil(1.06 * hours * 3600.0 / length / len(kinds)))
-    flights = [Flight(kind, _FIRST_SEED + i, length) for i in range(count) for kind in kinds]
+    flights = [
+        Flight(kind, _FIRST_SEED * (k + 3) + i, length)
+        for i in range(count)
+        for k, kind in enumerate(kinds)
+    ]
     seen = fly(flights, 'false alarms')
     alarms = [(one, stretch) for one in seen for stretch in one.alarms.stretches]
     exposed = sum(one.alarms.hours for one in seen)
