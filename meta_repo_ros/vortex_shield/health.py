@@ -85,8 +85,7 @@ class GroupHealth:
         at = np.searchsorted(ends, np.arange(cut.first, cut.last), side='right')
         held = np.concatenate([self._judged, after])
         self._judged = after[-1:]
-        mean = statistics.mean
-        medians = np.concatenate([[middle], np.median(mean, axis=1)])
+        medians = np.concatenate([[middle], self._rules.middles])
         return held[at], medians[at][:, np.newaxis]
 
     def _at_once(self, cut: Cut, judged: Bits, middle: float | Array) -> Bits:

@@ -97,7 +97,8 @@ class Rules:
         parameters: of the user.
 
     Attributes:
-        middle: median of the channels in the newest window, unit of the kind.
+        middles: (w,) median of the channels that stand at no end of the range, unit of the kind.
+        middle: that of the newest window.
     """
 
     def __init__(
@@ -145,11 +146,16 @@ class Rules:
         self._windows = np.full((len(RULES), 1), parameters.recovery_time * _RATE)
         self._windows[RULES.index(Reason.DRIFTING)] *= 5.0
         self.middle = math.nan
+        self.middles = np.empty(0)
 
     def run(self, s: Statistics) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
         """:class:`Reason` bits after each window, (w, c)."""
-        middle = _rank(s.mean, 0.5)
-        self.middle = float(middle[-1, 0])
+        railed = (s.low <= self._bottom) | (s.high >= self._top)
+        # what stands at an end of the range says nothing of where the others should be
+        middle = _rank_of(s.mean, ~railed, 0.5)
+        middle = np.where(np.isfinite(middle), middle, _rank(s.mean, 0.5))
+        self.middles = middle[:, 0]
+        self.middle = float(self.middles[-1])
         count = self._group.resolution
         extent = (s.high - s.low) / count
         others = _rank(extent, 0.75)
