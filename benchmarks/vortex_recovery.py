@@ -5,6 +5,8 @@ F450 and AH-1S in JSBSim with the simulated ring, steady wind and turbulence, ea
 own descent, ring, errors of sensors and wind estimate, and height: 0.5 to 10 times the kinematic
 budget (for the F450 up to about 110 m, as high as small drones may fly). Every second flight begins
 its recovery late, deep in the ring. Limits are judged on the true state and on every setpoint.
+200 flights of each are warned by the ring's own level, 50 ms late (``truth``), for it is quick, and
+40 by the package's detector on simulated streams (``real``).
 """
 
 from __future__ import annotations
@@ -26,7 +28,8 @@ from meta_repo_ros.core.rotorcraft import ROTORCRAFT
 from meta_repo_ros.vortex_shield.recovery import Recovery
 from meta_repo_ros.vortex_shield.types import Detection, FlightState, Level, Voice
 
-SEEDS = 200
+SEEDS = {'truth': 200, 'real': 40}
+QUICK = {'truth': 8, 'real': 2}
 ASSURED_BAR = 0.8
 RATIO_BAR = (0.8, 1.3)
 BANDS = ((0.5, 1.0), (1.0, 2.0), (2.0, 3.0), (3.0, 4.0), (4.0, 6.0), (6.0, 10.0))
@@ -160,27 +163,31 @@ def flights(name: str, seeds: int, detector: str, workers: int) -> list[Flight]:
 
 
 def rows(
-    *, quick: bool, seeds: int | None = None, detector: str = 'real', workers: int | None = None
+    *, quick: bool, seeds: int | None = None, detector: str = '', workers: int | None = None
 ) -> list[dict[str, Any]]:
-    """The rows of both aircraft and of the decision's time.
+    """The row of the decision's time, and one of each aircraft and detector.
 
     Args:
         quick: a few flights.
-        seeds: per aircraft, instead of 200.
-        detector: ``real`` (the package's, on simulated streams) or ``truth`` (the wake's own level,
-            50 ms late).
+        seeds: per aircraft, instead of the usual number.
+        detector: only ``truth`` (the wake's own level, 50 ms late) or ``real`` (the package's, on
+            simulated streams, which takes several times as long); both by default.
         workers: processes, at most two by default.
     """
-    count = seeds or (10 if quick else SEEDS)
     workers = workers or min(2, os.cpu_count() or 1)
     result = [decision_times()]
-    for name in ('f450', 'ah1s'):
-        begin = time.monotonic()
-        row = summarise(name, flights(name, count, detector, workers))
-        row['detector'] = detector
-        row['heights_over_budget'] = list(HEIGHTS)
-        row['wall_s'] = round(time.monotonic() - begin, 1)
-        result.append(row)
+    for ears in (detector,) if detector else ('truth', 'real'):
+        count = seeds or (QUICK if quick else SEEDS)[ears]
+        for name in ('f450', 'ah1s'):
+            begin = time.monotonic()
+            row = summarise(name, flights(name, count, ears, workers))
+            row['detector'] = ears
+            row['heights_over_budget'] = list(HEIGHTS)
+            row['wall_s'] = round(time.monotonic() - begin, 1)
+            if quick:
+                # a handful of flights shows that it runs, not that it holds
+                del row['passed'], row['bar']
+            result.append(row)
     return result
 
 
@@ -189,7 +196,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--quick', action='store_true', help='few flights')
     parser.add_argument('--seeds', type=int, help='flights of each aircraft')
-    parser.add_argument('--detector', choices=('real', 'truth'), default='real')
+    parser.add_argument('--detector', choices=('truth', 'real'), default='', help='only this one')
     parser.add_argument('--workers', type=int, help='processes')
     arguments = parser.parse_args()
     for row in rows(
