@@ -14,7 +14,8 @@ from meta_repo_ros.core.samples import Block
 from meta_repo_ros.vortex_shield.detector import Detector
 
 BAR_MS = 0.5
-_LENGTHS_MS = (2, 4, 10)
+_DEFAULT_MS = 4
+_LENGTHS_MS = (2, _DEFAULT_MS, 10)
 _WARM = 500
 
 
@@ -38,11 +39,12 @@ def _row(milliseconds: int, seconds: float, *, quick: bool) -> dict[str, Any]:
         raw[i] = time.perf_counter_ns() - middle
     taken, raw = taken[_WARM:] * 1e-6, raw[_WARM:] * 1e-6
     median = float(np.median(taken))
+    judged = milliseconds == _DEFAULT_MS
     return {
         'figure': f'detection in one block of {milliseconds} ms, in process, median, ms',
         'value': round(median, 4),
-        'bar': f'<= {BAR_MS}',
-        'met': None if quick else median <= BAR_MS,
+        'bar': f'<= {BAR_MS}' if judged else None,
+        'met': median <= BAR_MS if judged and not quick else None,
         'p99': round(float(np.percentile(taken, 99)), 4),
         'baseline': f'counts to floats and one FFT of each group: {np.median(raw):.4f} ms',
         'data': f'{len(taken)} blocks of a generated flight into the ring; the whole node with '
