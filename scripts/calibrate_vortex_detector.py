@@ -34,7 +34,7 @@ from meta_repo_ros.simulation.wake.paths import ENCOUNTERS, MANOEUVRES
 from meta_repo_ros.vortex_shield import evaluation
 from meta_repo_ros.vortex_shield.calibration import FILE, Calibration, Curve, load, save
 from meta_repo_ros.vortex_shield.detector import Detector
-from meta_repo_ros.vortex_shield.evidence import KIND_OF, NAMES, Evidence
+from meta_repo_ros.vortex_shield.evidence import KIND_OF, NAMES, Evidence, EvidenceRows
 from meta_repo_ros.vortex_shield.features import KINDS, FeatureRows
 from meta_repo_ros.vortex_shield.levels import persistence
 
@@ -52,7 +52,7 @@ BOUNDS = {
 LEAST_SPREAD = 0.5  # of a quiet level's logarithm: vehicles and wakes differ more than one flight
 CALM = 0.1
 SHRINK = 0.02  # of weights
-PROOF, DOUBT = 1.0, -0.5  # evidence; a likelihood ratio of e for, of 1.6 against
+PROOF, DOUBT = 0.6, -0.5  # evidence; likelihood ratios of 1.8 for, of 1.6 against
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,7 @@ def quiet_levels(flights: Sequence[Flight]) -> dict[str, tuple[float, float]]:
         at = at[calm[at]]
         if len(at) < 50:
             continue
-        evidence = Evidence(replace(base, feature_bounds=(-1e6, 1e6)))
-        standard = evidence.push(one.rows, calm).standard[at, -1]
+        standard = measured(one, replace(base, feature_bounds=(-1e6, 1e6))).standard[at, -1]
         mean, spread = base.quiet[NAMES[-1]]
         values = np.column_stack((one.rows.energy[at], mean + spread * standard))
         for column, x in zip(columns, values.T, strict=True):
@@ -129,6 +128,12 @@ def load_any() -> Calibration:
     return load()
 
 
+def measured(one: Flight, calibration: Calibration) -> EvidenceRows:
+    """Evidence of a flight, quiet learnt as in flight."""
+    margin = one.risk[:, 1]
+    return Evidence(calibration).push(one.rows, margin < CALM, np.isnan(margin))
+
+
 @dataclass(frozen=True)
 class Rows:
     """Rows that are learnt from."""
@@ -144,7 +149,7 @@ def rows_of(flights: Sequence[Flight], calibration: Calibration) -> Rows:
     standard, odds, ring, weight = [], [], [], []
     for one in flights:
         at = np.arange(SETTLED, len(one.truth), STEP)
-        scores = Evidence(calibration).push(one.rows, one.risk[:, 1] < CALM).standard[at]
+        scores = measured(one, calibration).standard[at]
         standard.append(scores)
         odds.append(log_odds(one.risk[at, 0], calibration.risk_bound))
         truth = one.truth[at]
@@ -224,8 +229,7 @@ def fit(rows: Rows, calibration: Calibration, seed: int) -> Calibration:
 def scores(one: Flight, calibration: Calibration) -> tuple[Array, Array]:
     """Score of both voices and of evidence alone, each frame."""
     c = calibration
-    calm = one.risk[:, 1] < CALM
-    total = np.nan_to_num(Evidence(c).push(one.rows, calm).total)
+    total = np.nan_to_num(measured(one, c).total)
     both = c.bias + c.risk_weight * log_odds(one.risk[:, 0], c.risk_bound) + total
     return both, c.evidence_bias + c.evidence_weight * total
 

@@ -25,7 +25,7 @@ from meta_repo_ros.vortex_shield.frames import FRAME, Good
 from meta_repo_ros.vortex_shield.fusion import Fusion
 from meta_repo_ros.vortex_shield.health import ChannelHealth
 from meta_repo_ros.vortex_shield.health_rules import HealthParameters
-from meta_repo_ros.vortex_shield.levels import Levels, persistence
+from meta_repo_ros.vortex_shield.levels import Levels, Signs, persistence
 from meta_repo_ros.vortex_shield.risk import Risk, RiskParameters
 from meta_repo_ros.vortex_shield.state_track import Motion, Stamps, StateTrack
 from meta_repo_ros.vortex_shield.types import Detection, FlightState, Level, Voice
@@ -97,7 +97,7 @@ class Decisions:
     @property
     def time(self) -> Array:
         """End of each frame, s, on the time axis of the recording."""
-        return self.stamp * 1e-9
+        return np.asarray(self.stamp * 1e-9)
 
 
 class Detector:
@@ -235,9 +235,9 @@ class Detector:
         """Decisions of consecutive frames at once."""
         inside, margin = risk[:, 0], risk[:, 1]
         known = np.isfinite(inside)
-        evidence = self._evidence.push(rows, known & (margin < _CALM))
+        evidence = self._evidence.push(rows, known & (margin < _CALM), ~known)
         fused = self.fusion.rows(inside, margin, evidence.total)
-        levels = self._levels.run(*(x.tolist() for x in fused.signs))
+        levels = self._levels.run(Signs(*(x.tolist() for x in fused.signs)))
         voices = known * _STATE
         for index, bit in enumerate(_BIT):
             voices = voices + rows.usable[:, index] * bit
@@ -291,10 +291,10 @@ class Detector:
                 r.inside, r.margin, onset, r.descent, r.airspeed, r.hover_induced_velocity,
             )  # fmt: skip
         inside, margin, onset, descent, airspeed, induced = self._held
-        total, standard = self._evidence.one(rows, i, calm=margin < _CALM)
+        total, standard = self._evidence.one(rows, i, calm=margin < _CALM, blind=math.isnan(inside))
         probability, evidence, signs = self.fusion.one(inside, margin, total)
-        level = self._levels.run(*((sign,) for sign in signs))[0]
-        voices = 0 if inside != inside else _STATE
+        level = self._levels.run(Signs(*((sign,) for sign in signs)))[0]
+        voices = 0 if math.isnan(inside) else _STATE
         for usable, bit in zip(rows.usable[i].tolist(), _BIT, strict=True):
             voices |= usable * bit
         names, scores = spoken(standard)
@@ -307,7 +307,7 @@ class Detector:
         notes = list(self.fusion.notes)
         if self.health is not None:
             notes += self.health.notes()
-        if self._held[0] != self._held[0]:
+        if math.isnan(self._held[0]):
             notes.append('no descent state: evidence of the streams alone, stricter threshold')
         usable = rows.usable[-1]
         if not usable.all():
@@ -362,7 +362,7 @@ def air_density(groups: Sequence[Samples]) -> float:
             pressure = float(np.median(first))
             if 3e4 < pressure < 1.1e5:
                 temperature = 288.15 * (pressure / 101325.0) ** 0.190263  # ISA troposphere
-                return pressure / (287.05287 * temperature)
+                return float(pressure / (287.05287 * temperature))
     return SEA_LEVEL_DENSITY
 
 

@@ -32,6 +32,9 @@ _FLOW = KINDS.index(Kind.FLOW)
 _LEARN = 150.0  # looks after which the quiet level moves as slowly as it ever does
 _TRUST = 20.0  # looks that the usual level weighs
 _TINY = 1e-6
+_SILENT = 0.5  # evidence below which streams without a descent state are taken for quiet
+
+Flags = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,13 @@ class Evidence:
         self._profile: Array | None = None
         self._profile_looks = 0.0
 
-    def push(self, rows: FeatureRows, calm: np.ndarray[Any, np.dtype[np.bool_]]) -> EvidenceRows:
+    def push(self, rows: FeatureRows, calm: Flags, blind: Flags) -> EvidenceRows:
         """Measure frames.
 
         Args:
             rows: of consecutive frames.
             calm: (n,) whether the descent state is far from the boundary; there quiet is learnt.
+            blind: (n,) whether there is no descent state; there, while the streams are silent.
         """
         n = len(rows)
         known = rows.usable[:, _COLUMNS]
@@ -88,8 +92,11 @@ class Evidence:
             part = slice(begin, stop)
             levels[part, -1] = self._change(rows.profile[part], rows.flow_good[part])
             quiet[part] = self._level
-            if (rows.first + stop) % STEP == 0 and calm[stop - 1]:
-                self._look(rows, stop - 1, levels[stop - 1], known[stop - 1])
+            last = stop - 1
+            if (rows.first + stop) % STEP == 0 and (
+                self._silent(levels[last], known[last]) if blind[last] else calm[last]
+            ):
+                self._look(rows, last, levels[last], known[last])
             begin = stop
         standard = (levels - quiet) / self._spread
         np.clip(standard, *self._feature_bounds, out=standard)
@@ -99,7 +106,9 @@ class Evidence:
         heard = rows.usable.any(axis=1)
         return EvidenceRows(np.where(heard, total, np.nan), np.where(known, standard, np.nan))
 
-    def one(self, rows: FeatureRows, i: int, *, calm: bool) -> tuple[float, list[float]]:
+    def one(
+        self, rows: FeatureRows, i: int, *, calm: bool, blind: bool
+    ) -> tuple[float, list[float]]:
         """Total and standard scores of frame ``i`` of ``rows``, as :meth:`push` gives them."""
         usable: Sequence[bool] = rows.usable[i].tolist()
         levels: list[float] = rows.energy[i].tolist()
@@ -126,10 +135,18 @@ class Evidence:
             total += min(max(value, low), high)
         low, high = self._bounds
         total = min(max(total, low), high) if any(usable) else math.nan
-        if calm and (rows.first + i + 1) % STEP == 0:
-            known = np.array([usable[kind] for kind in KIND_OF])
-            self._look(rows, i, np.array(levels), known)
+        if (calm or blind) and (rows.first + i + 1) % STEP == 0:
+            known, row = np.array([usable[kind] for kind in KIND_OF]), np.array(levels)
+            if calm or self._silent(row, known):
+                self._look(rows, i, row, known)
         return total, standard
+
+    def _silent(self, levels: Array, known: Good) -> bool:
+        """Whether nothing speaks for a ring in one frame."""
+        standard = np.clip((levels - np.array(self._level)) / self._spread, *self._feature_bounds)
+        usable = known & np.isfinite(standard)
+        kinds = np.where(usable, standard, 0.0) @ self._kinds
+        return bool(np.clip(kinds, *self._kind_bounds).sum() < _SILENT)
 
     def _look(self, rows: FeatureRows, i: int, levels: Array, known: Good) -> None:
         """Learn from one quiet frame."""

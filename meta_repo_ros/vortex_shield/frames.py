@@ -47,7 +47,7 @@ class Cut:
     restart: bool
 
     def mean(self, x: Array) -> Array:
-        """Mean of (samples, c) over each frame, (n, c); the newest sample where a frame has none."""
+        """Mean of (samples, c) over each frame, (n, c); the newest sample if it has none."""
         if self.size == 1:
             return x
         if self.size:
@@ -146,7 +146,7 @@ class Stream:
                     edges = self._single
                 else:
                     edges = np.arange(0, len(counts) + 1, self._size)
-                yield self._cut(first, last, counts, edges, good, self._size)
+                yield self._cut(first, last, counts, edges, good, size=self._size)
                 return
         for start, counts, good in self._merged():
             yield from self._stretch(start, counts, good, first, last)
@@ -172,22 +172,22 @@ class Stream:
             if len(used):
                 sizes = edges[1:] - edges[:-1]
                 size = self._size if offset == edges[0] and (sizes == self._size).all() else 0
-                yield self._cut(own_first, own_last, used, edges - offset, good, size)
+                yield self._cut(own_first, own_last, used, edges - offset, good, size=size)
             keep = max(int(edges[-1]) - self._slow, 0)
         if keep < len(counts) and (self._slow or end - self.origin > last * FRAME):
             stamp = start + round(keep * NANOSECONDS / rate)
             self._pieces.append((stamp, counts[keep:], good))
 
     def _cut(
-        self, first: int, last: int, counts: Counts, edges: Edges, good: Good, size: int
+        self, first: int, last: int, counts: Counts, edges: Edges, good: Good, *, size: int
     ) -> Cut:
-        values = counts * self.group.resolution
+        values: Array = np.asarray(counts * self.group.resolution)
         if self.group.range_low:
             values += self.group.range_low
         restart = self._next != first
         self._next = last
         every = good[np.newaxis]
-        usable = every.any(axis=1)
+        usable: Good = np.asarray(every.any(axis=1))
         if last - first > 1:
             every = np.broadcast_to(every, (last - first, len(good)))
             usable = np.broadcast_to(usable, last - first)

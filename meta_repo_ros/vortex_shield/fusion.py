@@ -15,26 +15,16 @@ import numpy as np
 
 from meta_repo_ros.core.samples import Array
 from meta_repo_ros.vortex_shield.calibration import Calibration
+from meta_repo_ros.vortex_shield.levels import Signs
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _HOLD = 1.0  # below the threshold, at which an alarm still stands
 _NEAR = 1.5  # below the threshold, at which the margin begins
 _MARGIN = 0.5  # probability to be near the boundary from which the margin begins
-_SURE = 1.0  # above the threshold, from which a ring may have developed
-_DEEP = 0.05  # probability to be inside from which it may
+_SURE = 0.5  # above the threshold, from which a ring may have developed
+_DEEP = 0.03  # probability to be inside from which it may
 _LOST = 0.02  # below which it has not
 _QUIET_SHARE = 0.2  # of the false positives, where evidence has to decide alone
-
-
-class Signs(NamedTuple):
-    """Of one frame, or of many; see :meth:`levels.Levels.run`."""
-
-    known: Any
-    near: Any
-    alarm: Any
-    hold: Any
-    deep: Any
-    proven: Any
 
 
 class FusedRows(NamedTuple):
@@ -65,10 +55,11 @@ class Fusion:
         self.threshold_alone = c.alone.threshold(sensitivity, _QUIET_SHARE * false_positive)
         self.notes: tuple[str, ...] = ()
         if not c.fused.reached(sensitivity, false_positive):
-            self.notes = (
+            text = (
                 f'sensitivity {sensitivity:g} and false positive threshold {false_positive:g} '
-                'cannot both be held, the threshold lies half way',
+                'cannot both be held, the threshold lies half way'
             )
+            self.notes = (text,)
         self._proof, self._doubt = c.proof, c.doubt
         self._knots = tuple(zip(*c.probability, strict=True))
         self._scores = c.probability[0]
@@ -77,7 +68,8 @@ class Fusion:
         """Fuse many frames.
 
         Args:
-            inside, margin: (n,) probabilities of the risk; NaN without a state.
+            inside: (n,) probability of the risk; NaN without a state.
+            margin: (n,) that to be near the boundary; likewise.
             total: (n,) evidence; NaN without streams.
         """
         c = self.calibration

@@ -4,13 +4,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from meta_repo_ros.core.rotorcraft import Rotorcraft
 from meta_repo_ros.vortex_shield.types import Level
 
+_UNKNOWN, _NONE, _MARGIN, _INCIPIENT, _DEVELOPED = map(int, Level)
 _FRAMES = 250.0  # per second
+
+
+class Signs(NamedTuple):
+    """What levels hang on: columns of flags, one per frame, or the flags of one frame.
+
+    Attributes:
+        known: whether any voice spoke.
+        near: sign of MARGIN.
+        alarm: sign of INCIPIENT.
+        hold: what keeps INCIPIENT; true wherever ``alarm`` is.
+        deep: sign of DEVELOPED.
+        proven: what keeps DEVELOPED.
+    """
+
+    known: Any
+    near: Any
+    alarm: Any
+    hold: Any
+    deep: Any
+    proven: Any
 
 
 @dataclass(frozen=True)
@@ -67,60 +88,35 @@ class Levels:
         self._rises = self._deeps = 0
         self._calm = self._clear = self._unproven = 0
 
-    def run(
-        self,
-        known: Sequence[bool],
-        near: Sequence[bool],
-        alarm: Sequence[bool],
-        hold: Sequence[bool],
-        deep: Sequence[bool],
-        proven: Sequence[bool],
-    ) -> list[int]:
-        """Levels of consecutive frames.
-
-        Args:
-            known: whether any voice spoke.
-            near: sign of MARGIN.
-            alarm: sign of INCIPIENT.
-            hold: what keeps INCIPIENT; true wherever ``alarm`` is.
-            deep: sign of DEVELOPED.
-            proven: what keeps DEVELOPED.
-        """
-        times = self.times
+    def run(self, signs: Signs) -> list[int]:
+        """Levels of consecutive frames, from columns of equal length."""
+        times, one = self.times, self._next
         level, rises, deeps = self.level, self._rises, self._deeps
         calm, clear, unproven = self._calm, self._clear, self._unproven
         result = []
-        for k, n, a, h, d, p in zip(known, near, alarm, hold, deep, proven, strict=True):
-            rises = ((rises << 1) | a) & self._rise_mask
-            deeps = ((deeps << 1) | d) & self._deep_mask
-            calm = 0 if h else calm + 1
-            clear = 0 if n or h else clear + 1
-            unproven = 0 if p else unproven + 1
-            if not k:
-                # nothing is known: an alarm stands until it must be given up
-                if level <= Level.MARGIN or calm > times.fall:
-                    level = 0
-            elif level == Level.DEVELOPED:
+        for known, near, alarm, hold, deep, proven in zip(*signs, strict=True):
+            rises = ((rises << 1) | alarm) & self._rise_mask
+            deeps = ((deeps << 1) | deep) & self._deep_mask
+            calm = 0 if hold else calm + 1
+            clear = 0 if near or hold else clear + 1
+            unproven = 0 if proven else unproven + 1
+            if level >= _INCIPIENT:
                 if calm > times.fall:
-                    level = 2
-                elif unproven > times.settle:
-                    level = 3
-            elif a and level == Level.INCIPIENT and d and _count(deeps) >= times.deep:
-                level = 4
-            elif level != Level.INCIPIENT:
-                if a and _count(rises) >= times.rise:
-                    level = 3
-                elif n:
-                    level = 2
-                elif level != Level.MARGIN or clear > times.fall:
-                    level = 1
-            elif calm > times.fall:
-                level = 2 if n else 1
+                    level = _MARGIN if near else _NONE if known else _UNKNOWN
+                elif level == _DEVELOPED:
+                    level = _INCIPIENT if known and unproven > times.settle else level
+                elif deep and deeps.bit_count() >= times.deep:
+                    level = _DEVELOPED
+            elif not known:
+                level = _UNKNOWN
+            else:
+                rising = alarm and rises.bit_count() >= times.rise
+                level = _INCIPIENT if rising else one(level, near, clear)
             result.append(level)
         self.level, self._rises, self._deeps = level, rises, deeps
         self._calm, self._clear, self._unproven = calm, clear, unproven
         return result
 
-
-def _count(bits: int) -> int:
-    return bits.bit_count()
+    def _next(self, level: int, near: bool, clear: int) -> int:  # noqa: FBT001 - each frame
+        """MARGIN or NONE."""
+        return _MARGIN if near or (level == _MARGIN and clear <= self.times.fall) else _NONE

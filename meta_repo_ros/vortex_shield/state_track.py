@@ -83,13 +83,15 @@ class StateTrack:
             return _UNKNOWN
         sink, airspeed, thrust, *rest = now[1]
         weight = self._weight
-        thrust = min(max(thrust, _LEAST * weight), _MOST * weight) if thrust == thrust else weight
+        thrust = (
+            min(max(thrust, _LEAST * weight), _MOST * weight) if math.isfinite(thrust) else weight
+        )
         smooth = self._smooth
         if smooth is None:
             smooth = self._smooth = [sink, airspeed, thrust]
         short = self._short.gain
         smooth[0] += short * (sink - smooth[0])
-        if smooth[1] == smooth[1]:
+        if math.isfinite(smooth[1]):
             smooth[1] += short * (airspeed - smooth[1])
         else:
             smooth[1] = airspeed
