@@ -15,6 +15,7 @@ from meta_repo_ros.core import rotations
 from meta_repo_ros.core.rotations import Quaternion
 from meta_repo_ros.core.rotorcraft import STANDARD_GRAVITY, Rotorcraft
 from meta_repo_ros.vortex_shield.recovery_choice import (
+    SURE,
     Choice,
     Chooser,
     Situation,
@@ -291,7 +292,7 @@ class Recovery:
         if detection.level == Level.INCIPIENT and not descent >= s.deep_descent:
             return False
         # an airspeed that is not known has not been reached
-        return not view.airspeed - view.airspeed_sigma >= s.hold_airspeed * v_h
+        return not view.airspeed - SURE * view.airspeed_sigma >= s.hold_airspeed * v_h
 
     def _airspeed(self, view: View, dt: float) -> tuple[float, bool]:
         """Airspeed, m/s, and whether it is measured and not reckoned from the tilt."""

@@ -21,9 +21,12 @@ from meta_repo_ros.vortex_shield.recovery_prediction import (
 )
 from meta_repo_ros.vortex_shield.types import FlightState, Variant
 
+SURE = 2.5  # standard deviations that an airspeed must be above what it is needed for
 _CALM = 0.5  # m/s, wind that is none
 _WINDY = 0.25  # wind over v_h from which the preference is full
 _CLEAR = 0.72  # airspeed over v_h at which the ring is mostly gone
+_SLOW = 0.5  # the inflow of a large rotor builds up behind its collective
+_ADVERSE = 1.5  # standard deviations of the bad case
 _AFTER = 1.5  # thrust over weight that autopilots take to stop a descent
 
 
@@ -154,7 +157,7 @@ class Chooser:
             variant: which manoeuvre.
             direction: of the exit, rad.
             adverse: with all that is uncertain at a bad value at once: sink rate and airspeed by
-                one standard deviation, the ring's thrust deficit, half more lag.
+                some standard deviations, the ring's thrust deficit, half more lag.
         """
         s, p, craft = self._parameters.settings, self._parameters, self._rotorcraft
         v_h = situation.hover_induced_velocity
@@ -166,32 +169,37 @@ class Chooser:
         if variant == Variant.FORWARD and craft.rotors == 1:
             lag *= s.forward_lag
         if adverse:
-            sink += situation.sink_sigma
-            along -= situation.airspeed_sigma
+            sink += _ADVERSE * situation.sink_sigma
+            along -= _ADVERSE * situation.airspeed_sigma
             ring = s.ring_deficit_adverse
             lag *= 1.5
         model = ring * ring_shape(sink / v_h, math.hypot(along, across) / v_h)
         speed = math.hypot(along, across)
         bonus = craft.heave_damping / STANDARD_GRAVITY * upflow(sink, speed, v_h)
-        thrust, deficit = situation.thrust, model
+        thrust, deficit, most = situation.thrust, model, situation.most
         if not math.isfinite(thrust):
             thrust = situation.lift / (1.0 - model) - bonus
         elif thrust + bonus > 0.1:
             deficit = max(0.0, min(1.0 - situation.lift / (thrust + bonus), 0.6))
+            # it is lighter, or its rotors are better, than nominal
+            better = max(1.0, min(situation.lift / (thrust + bonus), 1.3))
+            thrust, most = better * thrust, better * most
         # an airspeed counts as reached once it surely is
         slowest = s.hold_airspeed * v_h + situation.airspeed_sigma
+        clear = max(_CLEAR * v_h, slowest)
+        raise_from = min(s.hold_airspeed * v_h + SURE * situation.airspeed_sigma, clear)
         start = Start(
             sink, along, across, tilt_towards(situation.orientation, direction),
-            max(0.2, min(thrust, situation.most)), deficit,
+            max(0.2, min(thrust, most)), deficit,
         )  # fmt: skip
         mass = craft.mass
         return predict(
             start,
             Way(
                 v_h, p.max_tilt * (1.0 - s.tilt_reserve), lag,
-                0.5 * situation.density * craft.drag_area / mass, situation.most,
-                max(_CLEAR * v_h, slowest), max(situation.most, min(craft.thrust_ratio, _AFTER)),
-                slowest if situation.deep else -1.0, s.thrust_rise, s.sink_gain,
+                0.5 * situation.density * craft.drag_area / mass, most,
+                clear, max(most, min(craft.thrust_ratio, _AFTER)),
+                raise_from if situation.deep else -1.0, s.thrust_rise * (1.0 if craft.fixed_pitch else _SLOW), s.sink_gain,
                 s.climb_acceleration, s.end_sink * v_h, ring, craft.heave_damping,
             ),
         )  # fmt: skip
@@ -201,7 +209,10 @@ class Chooser:
         if air is None:
             # some airspeed of unknown direction helps nobody
             return 0.0, 0.0
-        cosine, sine = math.cos(direction), math.sin(direction)
+        # of several ways the one that an error flatters looks best: believe only what stands out
+        square = air[0] * air[0] + air[1] * air[1]
+        belief = square / max(square + 2.0 * situation.airspeed_sigma**2, 1e-9)
+        cosine, sine = belief * math.cos(direction), belief * math.sin(direction)
         return air[0] * cosine + air[1] * sine, air[1] * cosine - air[0] * sine
 
     def _upwind(self, situation: Situation, direction: float) -> float:

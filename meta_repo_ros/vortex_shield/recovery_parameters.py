@@ -30,7 +30,7 @@ class RecoverySettings:
         unit='s', minimum=0.0, maximum=60.0,
     )  # fmt: skip
     tilt_reserve: float = parameter(
-        0.1, 'Part of the greatest tilt that is not commanded: attitude loops overshoot.',
+        0.05, 'Part of the greatest tilt that is not commanded: attitude loops overshoot.',
         minimum=0.0, maximum=0.5,
     )  # fmt: skip
     rotor_reserve: float = parameter(
@@ -52,7 +52,7 @@ class RecoverySettings:
         0.1, 'Sink rate over v_h at which the recovery ends.', minimum=0.02, maximum=0.5
     )
     climb_acceleration: float = parameter(
-        3.0, 'Greatest upward acceleration asked for.', unit='m/s2', minimum=0.2, maximum=20.0
+        5.0, 'Greatest upward acceleration asked for.', unit='m/s2', minimum=0.2, maximum=20.0
     )
     sink_gain: float = parameter(
         1.5, 'Upward acceleration asked for per sink rate.', unit='1/s', minimum=0.1, maximum=10.0
@@ -61,7 +61,7 @@ class RecoverySettings:
         0.3, 'The same per integral of the sink rate.', unit='1/s2', minimum=0.0, maximum=10.0
     )
     thrust_rise: float = parameter(
-        1.0, 'Fastest change of thrust over weight.', unit='1/s', minimum=0.05, maximum=20.0
+        2.0, 'Fastest change of thrust over weight.', unit='1/s', minimum=0.05, maximum=20.0
     )
     forward_lag: float = parameter(
         1.4, 'Time to pitch over time to roll; rotorcraft with several rotors have 1.',
