@@ -188,6 +188,7 @@ class Chooser:
         slowest = s.hold_airspeed * v_h + situation.airspeed_sigma
         clear = max(_CLEAR * v_h, slowest)
         raise_from = min(s.hold_airspeed * v_h + SURE * situation.airspeed_sigma, clear)
+        rise = s.thrust_rise * (1.0 if craft.fixed_pitch else _SLOW)
         start = Start(
             sink, along, across, tilt_towards(situation.orientation, direction),
             max(0.2, min(thrust, most)), deficit,
@@ -199,7 +200,7 @@ class Chooser:
                 v_h, p.max_tilt * (1.0 - s.tilt_reserve), lag,
                 0.5 * situation.density * craft.drag_area / mass, most,
                 clear, max(most, min(craft.thrust_ratio, _AFTER)),
-                raise_from if situation.deep else -1.0, s.thrust_rise * (1.0 if craft.fixed_pitch else _SLOW), s.sink_gain,
+                raise_from if situation.deep else -1.0, rise, s.sink_gain,
                 s.climb_acceleration, s.end_sink * v_h, ring, craft.heave_damping,
             ),
         )  # fmt: skip
