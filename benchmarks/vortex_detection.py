@@ -60,7 +60,8 @@ def event_rows(seen: Sequence[Seen]) -> list[dict[str, Any]]:
         / one.longest_delay
         for one in seen
         for event in one.events
-        if math.isfinite(event.developed)
+        # what the end of the flight cuts off cannot be late
+        if event.developed + one.longest_delay <= event.known_until
     ]
     worst = float(np.percentile(spent, 95, method='higher')) if spent else math.nan
     delays = [e.delay for e in events], [e.delay / e.time_unit for e in events]

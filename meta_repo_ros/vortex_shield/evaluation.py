@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How good decisions are against truth: by event, by flight hour, and by sample.
 
-* **Event**: a stretch of truth >= 2 (incipient); stretches closer than ``Rules.merge`` are one.
+* **Event**: a stretch of truth >= 2 (incipient); stretches closer than ``Rules.merge`` are one. One
+  that begins less than ``Rules.horizon`` before the truth ends is not counted, found or not.
 * **Detected**: a decision of INCIPIENT or more within the event, or an alarm still on at its start.
 * **Delay**: from the event's start to that alarm's start; negative where the alarm came first.
 * **False alarm**: a stretch of INCIPIENT or more where truth is below 1 (margin) and has been, and
@@ -40,15 +41,19 @@ class Rules:
     Attributes:
         merge: gap below which two stretches are one.
         tolerance: around truth of margin or more in which an alarm is not false.
+        horizon: an event that begins less than this before truth ends is not counted, found or not.
     """
 
     merge: float = 1.0
     tolerance: float = 2.0
+    horizon: float = 0.5
 
     @staticmethod
     def of(time_unit: float) -> Rules:
         """For a rotor whose R / v_h is ``time_unit``, s."""
-        return Rules(max(1.0, 2.0 * time_unit), max(2.0, 10.0 * time_unit))
+        return Rules(
+            max(1.0, 2.0 * time_unit), max(2.0, 10.0 * time_unit), max(0.5, 10.0 * time_unit)
+        )
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,7 @@ class Event:
         alarm: start of INCIPIENT or more.
         alarm_developed: start of DEVELOPED.
         time_unit: R / v_h.
+        known_until: end of the truth, after which nobody knows what would have been.
     """
 
     name: str
@@ -102,6 +108,7 @@ class Event:
     alarm: float
     alarm_developed: float
     time_unit: float
+    known_until: float = math.inf
 
     @property
     def detected(self) -> bool:
@@ -194,9 +201,13 @@ def events(track: Track, rules: Rules | None = None) -> tuple[Event, ...]:
     alarms = stretches(time, track.level >= Level.INCIPIENT, 0.0)
     developed = stretches(time, track.level >= Level.DEVELOPED, 0.0)
     found = []
+    known = np.flatnonzero(track.truth >= 0)
+    until = float(time[known[-1]]) if len(known) else -math.inf
     free = -math.inf  # an alarm that began in the event before says nothing about this one
     for first, last in stretches(time, track.truth >= INCIPIENT, rules.merge):
         start, end = float(time[first]), float(time[last])
+        if until - start < rules.horizon:
+            continue
         deep = np.flatnonzero(track.truth[first : last + 1] >= DEVELOPED)
         deep_start = float(time[first + deep[0]]) if len(deep) else math.nan
         found.append(
@@ -208,6 +219,7 @@ def events(track: Track, rules: Rules | None = None) -> tuple[Event, ...]:
                 alarm=_first_touching(time, alarms, start, end, free),
                 alarm_developed=_first_touching(time, developed, deep_start, end, free),
                 time_unit=track.time_unit,
+                known_until=until,
             )
         )
         free = end

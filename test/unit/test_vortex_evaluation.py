@@ -60,6 +60,13 @@ def test_an_alarm_before_the_event_leads_it() -> None:
     assert math.isnan(event.delay)
 
 
+def test_an_event_that_the_end_cuts_off_is_not_counted() -> None:
+    for level in ([], [(59.8, 60, 3)]):
+        assert evaluation.events(track(60, [(59.7, 60, 2)], level), RULES) == ()
+    (event,) = evaluation.events(track(60, [(59, 60, 3)], []), RULES)
+    assert event.known_until == pytest.approx(59.9)
+
+
 def test_stretches_close_together_are_one_event() -> None:
     near = track(60, [(20, 22, 2), (22.5, 25, 3)], [(23, 24, 3)])
     assert len(evaluation.events(near, RULES)) == 1
