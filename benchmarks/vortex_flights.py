@@ -58,7 +58,8 @@ class Flight:
 
     Attributes:
         seed: of everything.
-        recovered: whether the recovery said COMPLETE above the ground and out of the ring.
+        recovered: whether it ended out of the ring by the wake's truth, above the ground; ABORTED
+            counts as well, as that ends an exit whose descent is normal again.
         ended: last phase and its reason.
         budget: kinematic: sink rate of the descent commanded times 0.95 v_h over g tan 15 deg, m.
         height: above ground then, m.

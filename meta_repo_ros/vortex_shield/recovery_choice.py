@@ -157,7 +157,8 @@ class Chooser:
             variant: which manoeuvre.
             direction: of the exit, rad.
             adverse: with all that is uncertain at a bad value at once: sink rate and airspeed by
-                some standard deviations, the ring's thrust deficit, half more lag.
+                some standard deviations, the ring's thrust deficit, half more lag, thrust held
+                although the ring is not full yet.
         """
         s, p, craft = self._parameters.settings, self._parameters, self._rotorcraft
         v_h = situation.hover_induced_velocity
@@ -184,6 +185,8 @@ class Chooser:
             # it is lighter, or its rotors are better, than nominal
             better = max(1.0, min(situation.lift / (thrust + bonus), 1.3))
             thrust, most = better * thrust, better * most
+        if adverse:
+            deficit = max(deficit, model)
         # an airspeed counts as reached once it surely is
         slowest = s.hold_airspeed * v_h + situation.airspeed_sigma
         clear = max(_CLEAR * v_h, slowest)
@@ -200,7 +203,7 @@ class Chooser:
                 v_h, p.max_tilt * (1.0 - s.tilt_reserve), lag,
                 0.5 * situation.density * craft.drag_area / mass, most,
                 clear, max(most, min(craft.thrust_ratio, _AFTER)),
-                raise_from if situation.deep else -1.0, rise, s.sink_gain,
+                raise_from if situation.deep or adverse else -1.0, rise, s.sink_gain,
                 s.climb_acceleration, s.end_sink * v_h, ring, craft.heave_damping,
             ),
         )  # fmt: skip
