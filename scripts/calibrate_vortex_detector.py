@@ -45,14 +45,14 @@ SETTLED = 500  # frames at the beginning that are not
 WINDOW = 5.0  # s, in which a ring is to be found, or nothing
 BOUNDS = {
     'feature_bounds': (-2.0, 4.0),
-    'kind_bounds': (-1.2, 2.5),
-    'evidence_bounds': (-2.0, 3.5),
+    'kind_bounds': (-2.0, 3.0),
+    'evidence_bounds': (-3.0, 4.5),
     'risk_bound': 6.0,
 }
 LEAST_SPREAD = 0.5  # of a quiet level's logarithm: vehicles and wakes differ more than one flight
 CALM = 0.1
 SHRINK = 0.02  # of weights
-PROOF, DOUBT = 0.6, -0.5  # evidence; likelihood ratios of 1.8 for, of 1.6 against
+PROOF, DOUBT = 0.3, -0.5  # evidence; likelihood ratios of 1.3 for, of 1.6 against
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,6 @@ import numpy as np
 
 FILE = Path(__file__).with_name('data') / 'vortex_calibration.json'
 
-_SHARE = 0.52
-"""Of the way from the lowest threshold that the false positives allow to the highest that the
-sensitivity allows."""
-
 
 class CalibrationError(ValueError):
     """A calibration that cannot be used; the text says what is wrong with it."""
@@ -40,14 +36,14 @@ class Curve:
     alarmed: tuple[float, ...]
 
     def threshold(self, sensitivity: float, false_positive: float) -> float:
-        """Score that divides: about half way between the two that the bounds allow.
+        """Score that divides: half way between the two that the bounds allow.
 
         The highest at which ``sensitivity`` of the windows with a ring are found, and the lowest at
         which ``false_positive`` of the quiet ones alarm. It falls when either rises.
         """
         highest = _crossing(self.score, self.detected, sensitivity)
         lowest = _crossing(self.score, self.alarmed, false_positive)
-        return lowest + _SHARE * (highest - lowest)
+        return 0.5 * (highest + lowest)
 
     def reached(self, sensitivity: float, false_positive: float) -> bool:
         """Whether one score holds both bounds."""

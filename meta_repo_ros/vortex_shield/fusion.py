@@ -21,9 +21,8 @@ Flags = np.ndarray[Any, np.dtype[np.bool_]]
 _HOLD = 1.0  # below the threshold, at which an alarm still stands
 _NEAR = 1.5  # below the threshold, at which the margin begins
 _MARGIN = 0.5  # probability to be near the boundary from which the margin begins
-_SURE = 0.5  # above the threshold, from which a ring may have developed
-_DEEP = 0.03  # probability to be inside from which it may
-_LOST = 0.02  # below which it has not
+_DEEP = 0.01  # probability to be inside from which it may
+_LOST = 0.005  # below which it has not
 _QUIET_SHARE = 0.2  # of the false positives, where evidence has to decide alone
 
 
@@ -90,7 +89,7 @@ class Fusion:
             (voice & (score >= -_NEAR)) | (margin >= _MARGIN),
             alarm,
             hold,
-            voice & (score >= _SURE) & (spoke >= self._proof) & (~known | (inside >= _DEEP)),
+            alarm & (spoke >= self._proof) & (~known | (inside >= _DEEP)),
             hold & (spoke >= self._doubt) & (~known | (inside >= _LOST)),
         )
         return FusedRows(
@@ -128,7 +127,7 @@ class Fusion:
                 score >= -_NEAR or margin >= _MARGIN,
                 alarm,
                 hold,
-                score >= _SURE and spoke >= self._proof and (not known or inside >= _DEEP),
+                alarm and spoke >= self._proof and (not known or inside >= _DEEP),
                 hold and spoke >= self._doubt and (not known or inside >= _LOST),
             ),
         )

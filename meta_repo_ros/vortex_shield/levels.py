@@ -57,7 +57,7 @@ def persistence(rotorcraft: Rotorcraft) -> Persistence:
     """Times that fit a vehicle: a ring forms in a few R / v_h and is shed every 10 to 80 turns."""
     unit = rotorcraft.radius / rotorcraft.hover_induced_velocity() * _FRAMES
     turn = 2.0 * math.pi / rotorcraft.rotor_speed * _FRAMES
-    rise_of = round(min(max(2.0 * unit, 10.0), 250.0))
+    rise_of = round(min(max(1.0 * unit, 8.0), 125.0))
     deep_of = round(min(max(3.0 * unit, 20.0), 500.0))
     return Persistence(
         rise=math.ceil(0.6 * rise_of),

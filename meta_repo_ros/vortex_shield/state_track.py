@@ -53,7 +53,7 @@ class StateTrack:
     def __init__(self, rotorcraft: Rotorcraft) -> None:
         unit = rotorcraft.radius / rotorcraft.hover_induced_velocity() * FRAME_RATE
         self._weight = rotorcraft.weight
-        self._short = smoother(min(max(1.0 * unit, 2.0), 100.0))
+        self._short = smoother(min(max(0.5 * unit, 2.0), 60.0))
         self._long = smoother(min(max(10.0 * unit, 250.0), 1000.0))
         self._waiting: deque[tuple[int, Motion]] = deque(maxlen=_KEPT)
         self._now: tuple[int, Motion] | None = None
