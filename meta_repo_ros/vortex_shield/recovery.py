@@ -41,6 +41,7 @@ _FLOWN = (Phase.EXIT, Phase.CLIMB_OUT)
 _NO_CHOICE = Choice(Variant.NONE, 0.0, NEVER, NEVER, '')
 _LONGEST_STEP = 0.1  # s
 _CALM = 50_000_000  # ns
+_GENTLE = 0.3  # sink rate over v_h that no boundary lies below
 _LONGEST_REASON = 256
 
 
@@ -213,7 +214,8 @@ class Recovery:
         clear = self._clear and now - self._clear >= _CALM
         if self.phase == Phase.EXIT:
             calm = self._clear and now - self._clear >= s.clear_time * 1e9
-            if calm and airspeed < s.hold_airspeed * v_h and self._tilted(view) < 0.5:
+            gentle = view.sink < _GENTLE * v_h and airspeed < s.hold_airspeed * v_h
+            if calm and gentle and self._tilted(view) < 0.5:
                 return self._end(Phase.ABORTED, detection, view, 'the descent is normal again')
             if fast or calm or (clear and sure_speed >= s.hold_airspeed * v_h):
                 self.phase = Phase.CLIMB_OUT

@@ -26,7 +26,6 @@ _CALM = 0.5  # m/s, wind that is none
 _WINDY = 0.25  # wind over v_h from which the preference is full
 _CLEAR = 0.72  # airspeed over v_h at which the ring is mostly gone
 _SLOW = 0.5  # the inflow of a large rotor builds up behind its collective
-_ADVERSE = 1.5  # standard deviations of the bad case
 _AFTER = 1.5  # thrust over weight that autopilots take to stop a descent
 
 
@@ -157,7 +156,7 @@ class Chooser:
             variant: which manoeuvre.
             direction: of the exit, rad.
             adverse: with all that is uncertain at a bad value at once: sink rate and airspeed by
-                some standard deviations, the ring's thrust deficit, half more lag, thrust held
+                one standard deviation, the ring's thrust deficit, half more lag, thrust held
                 although the ring is not full yet.
         """
         s, p, craft = self._parameters.settings, self._parameters, self._rotorcraft
@@ -170,8 +169,8 @@ class Chooser:
         if variant == Variant.FORWARD and craft.rotors == 1:
             lag *= s.forward_lag
         if adverse:
-            sink += _ADVERSE * situation.sink_sigma
-            along -= _ADVERSE * situation.airspeed_sigma
+            sink += situation.sink_sigma
+            along -= situation.airspeed_sigma
             ring = s.ring_deficit_adverse
             lag *= 1.5
         model = ring * ring_shape(sink / v_h, math.hypot(along, across) / v_h)

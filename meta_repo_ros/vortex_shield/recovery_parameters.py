@@ -71,7 +71,7 @@ class RecoverySettings:
         0.22, 'Thrust lost in the full ring over thrust.', minimum=0.0, maximum=0.9
     )
     ring_deficit_adverse: float = parameter(
-        0.4, 'The same in the bad case that an assured recovery must bear.',
+        0.33, 'The same in the bad case that an assured recovery must bear.',
         minimum=0.0, maximum=0.95,
     )  # fmt: skip
     sink_uncertainty: float = parameter(

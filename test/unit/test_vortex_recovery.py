@@ -417,7 +417,8 @@ def test_warning_that_passes_is_completed_without_flying() -> None:
 
 def test_exit_is_aborted_when_the_state_returns_and_is_quickly_taken_up_again() -> None:
     recovery = Recovery(F450)
-    plans = run(recovery, [Level.DEVELOPED] * 10 + [Level.NONE] * 130)
+    plans = run(recovery, [Level.DEVELOPED] * 10)
+    plans += run(recovery, [Level.NONE] * 130, T0 + 10 * STEP, sink_rate=1.0)
     assert plans[9].phase == Phase.EXIT
     aborted = next(k for k, p in enumerate(plans) if p.phase == Phase.ABORTED)
     assert aborted == pytest.approx(10 + 0.5 / 0.004, abs=2)
@@ -425,6 +426,12 @@ def test_exit_is_aborted_when_the_state_returns_and_is_quickly_taken_up_again() 
     assert plans[aborted].orientation is None
     again = run(recovery, [Level.INCIPIENT], T0 + len(plans) * STEP)
     assert again[0].phase == Phase.EXIT
+
+
+def test_sink_that_is_left_when_the_level_has_gone_is_stopped_first() -> None:
+    plans = run(Recovery(F450), [Level.DEVELOPED] * 10 + [Level.NONE] * 130)
+    assert plans[-1].phase == Phase.CLIMB_OUT
+    assert plans[-1].thrust > plans[0].thrust
 
 
 def test_short_gaps_of_the_level_do_not_end_an_exit() -> None:
