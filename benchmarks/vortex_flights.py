@@ -418,5 +418,7 @@ class _Run:
         flight.duration = state.time - self._start[1]
         flight.height_left = self._lowest - (self.ground or 0.0)
         crashed = self._crashed(state)
-        flight.recovered = plan.phase == Phase.COMPLETE and not crashed and wake.level <= 1
+        flight.recovered = (
+            plan.phase in (Phase.COMPLETE, Phase.ABORTED) and not crashed and wake.level <= 1
+        )
         flight.ended = 'ground' if crashed else f'{plan.phase.name}: {plan.reason}'
