@@ -159,7 +159,8 @@ def test_vortex_shield_runs_where_there_are_rotor_samples(
     def process(arguments: dict[str, str]) -> list[str]:
         return names(system(arguments)).get('vortex_shield', [])
 
-    assert process({}) == process({'scenario': 'hover'}) == process({'profile': 'stand_alone'}) == []
+    for arguments in ({}, {'scenario': 'hover'}, {'profile': 'stand_alone'}):
+        assert process(arguments) == []
     assert process({'profile': 'modular'}) == process({'profile': 'hybrid'}) == ['vortex_shield']
     assert process({'profile': 'hybrid', 'vortex_shield': 'false'}) == []
     assert process({'vortex_shield': 'True'}) == ['vortex_shield']
