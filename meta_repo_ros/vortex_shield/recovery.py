@@ -41,6 +41,7 @@ _FLOWN = (Phase.EXIT, Phase.CLIMB_OUT)
 _NO_CHOICE = Choice(Variant.NONE, 0.0, NEVER, NEVER, '')
 _LONGEST_STEP = 0.1  # s
 _CALM = 50_000_000  # ns
+_FADING = 0.75  # airspeed over v_h that is enough where the ring is not full
 _GENTLE = 0.3  # sink rate over v_h that no boundary lies below
 _LONGEST_REASON = 256
 
@@ -210,7 +211,8 @@ class Recovery:
         airspeed, sure = self._airspeed(view, dt)
         deep = self._deep(detection, view, v_h)
         sure_speed = view.airspeed - view.airspeed_sigma
-        fast = sure_speed >= s.exit_airspeed * v_h
+        full = detection.level == Level.DEVELOPED
+        fast = sure_speed >= (s.exit_airspeed if full else _FADING) * v_h
         clear = self._clear and now - self._clear >= _CALM
         if self.phase == Phase.EXIT:
             calm = self._clear and now - self._clear >= s.clear_time * 1e9
@@ -289,7 +291,7 @@ class Recovery:
         """Whether more thrust would only feed the ring."""
         s = self._parameters.settings
         descent = view.sink / v_h
-        if detection.level < Level.INCIPIENT or descent < s.end_sink:
+        if detection.level < Level.INCIPIENT:
             return False
         if detection.level == Level.INCIPIENT and not descent >= s.deep_descent:
             return False

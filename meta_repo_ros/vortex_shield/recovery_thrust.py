@@ -84,17 +84,21 @@ class ThrustLaw:
             deep: whether thrust must not rise.
             present: rotor speed that a change counts from, rad/s; NaN: that of the beginning.
         """
-        if deep:
+        if deep and not math.isfinite(sink):
             return self.fraction
         s, g = self._parameters.settings, STANDARD_GRAVITY
         exponent = 1.0 / self._rotorcraft.thrust_exponent
         ask = 0.0
         if math.isfinite(sink):
-            step = s.sink_integral * max(-1.0, min(sink, 3.0)) * dt
+            step = 0.0 if deep else s.sink_integral * max(-1.0, min(sink, 3.0)) * dt
             self._integral = max(0.0, min(self._integral + step, s.climb_acceleration))
             ask = max(-1.0, min(s.sink_gain * sink, s.climb_acceleration)) + self._integral
         wanted = self._hover * (max(1.0 + ask / g, 0.1) / math.cos(tilt)) ** exponent
         low, high = self._bounds(present)
+        if deep:
+            # it may fall once the sink has ended, never rise
+            high = min(high, self.fraction)
+            low = min(low, high)
         wanted = max(low, min(wanted, high))
         # thrust over weight changes at a limited rate
         most = s.thrust_rise * dt * exponent * self._hover
