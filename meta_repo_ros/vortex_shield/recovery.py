@@ -41,7 +41,7 @@ _FLOWN = (Phase.EXIT, Phase.CLIMB_OUT)
 _NO_CHOICE = Choice(Variant.NONE, 0.0, NEVER, NEVER, '')
 _LONGEST_STEP = 0.1  # s
 _CALM = 50_000_000  # ns
-_FADING = 0.75  # airspeed over v_h that is enough where the ring is not full
+_FADING = 0.6  # airspeed over v_h that surely ends a ring which is not full
 _GENTLE = 0.3  # sink rate over v_h that no boundary lies below
 _LONGEST_REASON = 256
 
@@ -295,8 +295,9 @@ class Recovery:
             return False
         if detection.level == Level.INCIPIENT and not descent >= s.deep_descent:
             return False
+        sigmas = SURE if detection.level == Level.DEVELOPED else 1.0
         # an airspeed that is not known has not been reached
-        return not view.airspeed - SURE * view.airspeed_sigma >= s.hold_airspeed * v_h
+        return not view.airspeed - sigmas * view.airspeed_sigma >= s.hold_airspeed * v_h
 
     def _airspeed(self, view: View, dt: float) -> tuple[float, bool]:
         """Airspeed, m/s, and whether it is measured and not reckoned from the tilt."""

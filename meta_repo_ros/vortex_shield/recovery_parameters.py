@@ -42,7 +42,10 @@ class RecoverySettings:
         minimum=0.5, maximum=1.5,
     )  # fmt: skip
     exit_airspeed: float = parameter(
-        0.95, 'Airspeed over v_h at which the wake is left behind.', minimum=0.6, maximum=2.0
+        0.75,
+        'Airspeed over v_h that, surely reached, leaves a full ring behind.',
+        minimum=0.6,
+        maximum=2.0,
     )
     deep_descent: float = parameter(
         0.8, 'Sink rate over v_h from which INCIPIENT is taken for deep in the ring.',
