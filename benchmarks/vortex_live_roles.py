@@ -35,6 +35,7 @@ from meta_repo_ros.core.time import set_stamp
 from meta_repo_ros.msg import AirData, RecoveryCommand, RotorState, SampleBlock
 from meta_repo_ros.ros import qos
 from meta_repo_ros.ros.executor import DataExecutor
+from meta_repo_ros.ros.priority import take_realtime
 from meta_repo_ros.vortex_shield.types import Phase
 
 if TYPE_CHECKING:
@@ -148,7 +149,8 @@ def _half_a_period_later(due: int) -> None:
 
 
 def relay() -> None:
-    """The baseline: a node with one subscription and one publisher."""
+    """The baseline: a node with one subscription and one publisher, of the same priority."""
+    take_realtime()
     node = Node('vortex_relay')
     publisher = node.create_publisher(SampleBlock, BARE_OUT, qos.profile('STREAM'))
     node.create_subscription(SampleBlock, BARE_IN, publisher.publish, qos.profile('STREAM'))

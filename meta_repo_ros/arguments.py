@@ -105,6 +105,13 @@ ARGUMENTS: tuple[Argument, ...] = (
         'auto',
         ('auto', *_BOOL),
     ),
+    Argument(
+        'realtime',
+        'Whether vortex_shield, whose commands are waited for, asks the kernel for real-time '
+        'priority; where that is not allowed it says so and runs without.',
+        'true',
+        _BOOL,
+    ),
     Argument('bag', 'Bag that is played in the place of the simulator.'),
 )
 
@@ -132,6 +139,7 @@ class Settings:
     starnav: bool | None
     vortex_shield: bool | None
     star_camera: bool | None
+    realtime: bool
     bag: Path | None
 
     @classmethod
@@ -170,6 +178,7 @@ class Settings:
             starnav=_automatic(text['starnav']),
             vortex_shield=_automatic(text['vortex_shield']),
             star_camera=_automatic(text['star_camera']),
+            realtime=text['realtime'] == 'true',
             bag=_existing('bag', text['bag']),
         )
 

@@ -34,7 +34,14 @@ from meta_repo_ros.core.equipment import (
 )
 from meta_repo_ros.core.installation import config_directory
 from meta_repo_ros.core.rotorcraft import ROTORCRAFT
-from meta_repo_ros.graph_nodes import NODES, PROCESSES, PROFILES, SUBSYSTEMS, NodeType
+from meta_repo_ros.graph_nodes import (
+    NODES,
+    PROCESSES,
+    PROFILES,
+    REALTIME,
+    SUBSYSTEMS,
+    NodeType,
+)
 
 __all__ = [
     'ARGUMENTS',
@@ -91,6 +98,7 @@ class ProcessSpec:
         required: whether the system ends with it.
         command: command line of a foreign program, in place of ``nodes``.
         images: whether it publishes images, for which DDS needs more memory.
+        realtime: whether it asks the kernel for real-time priority.
     """
 
     name: str
@@ -105,6 +113,7 @@ class ProcessSpec:
     required: bool = False
     command: tuple[str, ...] = ()
     images: bool = False
+    realtime: bool = False
 
 
 def system(
@@ -149,6 +158,8 @@ def argv(process: ProcessSpec, python: str = sys.executable) -> tuple[str, ...]:
     line = [python, '-m', CONTAINER, *(node.type for node in process.nodes)]
     if process.autostart:
         line.append('--autostart')
+    if process.realtime:
+        line.append('--realtime')
     line.append('--ros-args')
     if process.namespace:
         line += ['-r', f'__ns:={process.namespace}']
@@ -246,6 +257,7 @@ def _vehicle(settings: Settings, subsystems: Collection[str], vehicle: int) -> l
                 respawn=settings.respawn and not required,
                 required=required,
                 images=_publishes_images(nodes, settings),
+                realtime=settings.realtime and title in REALTIME,
             )
         )
     return processes

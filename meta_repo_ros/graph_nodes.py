@@ -148,3 +148,6 @@ PROCESSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Nodes that share a process, by its name."""
+
+REALTIME = ('vortex_shield',)
+"""Processes whose answer is waited for: they ask for real-time priority."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Several nodes in one process and one executor.
 
-``python -m meta_repo_ros.ros.container NODE [NODE...] [--autostart] --ros-args ...``
+``python -m meta_repo_ros.ros.container NODE [NODE...] [--autostart] [--realtime] --ros-args ...``
 
 NODE is a registered name or ``package.module:Class``.
 
@@ -47,6 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         '--autostart', action='store_true', help='configure and activate without a manager'
     )
+    parser.add_argument(
+        '--realtime', action='store_true', help='ask the kernel for real-time priority'
+    )
     try:
         own = process.without_ros_arguments(arguments)
     except ValueError as error:
@@ -59,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error('name at least one node; --list shows them')
     if len(options.nodes) > 1 and any(a.startswith('__node:=') for a in arguments):
         parser.error('-r __node:= would give all nodes one name; use -r OLD:__node:=NEW')
+    if options.realtime:
+        refused = importlib.import_module('meta_repo_ros.ros.priority').take_realtime()
+        if refused:
+            print(f'container: {refused}', file=sys.stderr)
     factories = [functools.partial(process.make_node, name) for name in options.nodes]
     code: int = process.run(factories, arguments, stop, autostart=options.autostart)
     return code

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,28 @@ def test_a_signal_ends_it_with_safe_outputs_and_without_a_trace(
     graph.spin_until(
         lambda: sum(m.header.frame_id == 'safe' for m in received) == 2, 'two safe outputs'
     )
+
+
+def test_realtime_priority_holds_for_every_thread_or_is_said_to_be_refused(
+    graph: Any, container: Callable[..., Any]
+) -> None:
+    received = graph.collect(Imu, 'imu/data', 'STREAM')
+    program = container('node_probes:First', '--autostart', '--realtime')
+    publisher = graph.publisher(Imu, 'imu/data_raw', 'STREAM')
+
+    def running() -> bool:
+        publisher.publish(Imu())
+        graph.executor.spin_once(timeout_sec=0.05)
+        return bool(received)
+
+    graph.spin_until(running, 'the node running')
+    threads = [int(p.name) for p in Path(f'/proc/{program.process.pid}/task').iterdir()]
+    policies = {os.sched_getscheduler(thread) for thread in threads}
+    assert program.stop() == 0
+    if 'no real-time priority' in program.output:
+        assert policies == {os.SCHED_OTHER}
+    else:
+        assert policies == {os.SCHED_RR}
 
 
 def test_a_signal_ends_it_while_a_task_runs(graph: Any, container: Callable[..., Any]) -> None:

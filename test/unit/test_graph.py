@@ -288,6 +288,17 @@ def test_the_command_line_is_what_rcl_reads() -> None:
         yaml.safe_load(rule.partition(':=')[2])
 
 
+def test_who_is_waited_for_asks_for_realtime_priority() -> None:
+    def asking(**arguments: str) -> set[str]:
+        return {p.name for p in system({'profile': 'modular', **arguments}) if p.realtime}
+
+    assert asking() == {'vortex_shield'}
+    assert asking(realtime='false') == set()
+    process = next(p for p in system({'profile': 'modular'}) if p.realtime)
+    line = argv(process, 'python')
+    assert '--realtime' in line[: line.index('--ros-args')]
+
+
 def test_rviz_is_a_process_of_its_own_in_the_namespace_of_the_vehicle() -> None:
     rviz = system({'rviz': 'true', 'namespace': 'uav'})[-1]
     assert argv(rviz)[:2] == ('rviz2', '-d')
