@@ -266,7 +266,8 @@ def _end_to_end(run: Run, *, quick: bool) -> list[dict[str, Any]]:
     median, high, most = np.percentile(node, [50, 99, 99.9])
     late = float(np.percentile(run.lateness, 99))
     data = (
-        f'{DATA}; {run.node.sent} blocks; of the 99th percentile {block:g} ms are the block itself;'
+        f'{DATA}; driver, receiver and ping-pong ask for real-time priority as the node does; '
+        f'{run.node.sent} blocks; of the 99th percentile {block:g} ms are the block itself;'
         f' median {median + block:.2f} ms, 99.9th percentile {most + block:.2f} ms, longest '
         f'{node.max() + block:.1f} ms; commands by phase {dict(run.phases)}; the driver published '
         f'up to {late:.2f} ms late (99th percentile); cores '

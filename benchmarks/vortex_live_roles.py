@@ -150,7 +150,6 @@ def _half_a_period_later(due: int) -> None:
 
 def relay() -> None:
     """The baseline: a node with one subscription and one publisher, of the same priority."""
-    take_realtime()
     node = Node('vortex_relay')
     publisher = node.create_publisher(SampleBlock, BARE_OUT, qos.profile('STREAM'))
     node.create_subscription(SampleBlock, BARE_IN, publisher.publish, qos.profile('STREAM'))
@@ -201,6 +200,7 @@ def main() -> None:
     parser.add_argument('--duration', type=float, default=20.0)
     options = parser.parse_args()
     own = options.role == 'sink'
+    take_realtime()  # as a driver and a flight controller have it, and the node between them
     rclpy.init(signal_handler_options=SignalHandlerOptions.NO if own else SignalHandlerOptions.ALL)
     with contextlib.suppress(KeyboardInterrupt, ExternalShutdownException):
         if options.role == 'source':
