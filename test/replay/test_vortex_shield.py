@@ -25,7 +25,7 @@ from meta_repo_ros.vortex_shield.types import Level, Phase
 if TYPE_CHECKING:
     from pathlib import Path
 
-DURATION = 19.0
+DURATION = 23.0
 GIVEN = ('odometry', 'odometry/origin', 'setpoint')
 
 
