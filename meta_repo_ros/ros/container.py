@@ -73,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 if __name__ == '__main__':
     exit_code = main()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # Ctrl-C comes twice: by the terminal and by launch
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     tasks = sys.modules.get('meta_repo_ros.ros.tasks')
