@@ -28,6 +28,7 @@ KIND_OF: tuple[int, ...] = (*(KINDS.index(k) for _, k in FEATURES), KINDS.index(
 STEP = 25
 """Frames between two looks at the quiet level."""
 _COLUMNS = np.array(KIND_OF)
+_BITS = 1 << np.arange(len(KINDS))
 _FLOW = KINDS.index(Kind.FLOW)
 _LEARN = 150.0  # looks after which the quiet level moves as slowly as it ever does
 _TRUST = 20.0  # looks that the usual level weighs
@@ -35,6 +36,8 @@ _TINY = 1e-6
 _SILENT = 0.5  # evidence below which streams without a descent state are taken for quiet
 
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
+_STAND_IN = 2.0
+"""Greatest factor by which what is heard counts for the kinds that are missing, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,10 @@ class Evidence:
         weights = [calibration.weights[name] for name in NAMES]
         self._kinds = np.zeros((len(NAMES), len(KINDS)))
         self._kinds[np.arange(len(NAMES)), _COLUMNS] = weights
+        share = self._kinds.sum(axis=0)
+        there = (np.arange(1 << len(KINDS))[:, None] & _BITS) > 0
+        left = np.maximum(there @ share, 1e-9)
+        self._stand_in = np.minimum(share.sum() / left, _STAND_IN)
         self._terms = tuple(zip(KIND_OF, weights, self._spread.tolist(), strict=True))
         self._kind_bounds = calibration.kind_bounds
         self._bounds = calibration.evidence_bounds
@@ -102,7 +109,9 @@ class Evidence:
         np.clip(standard, *self._feature_bounds, out=standard)
         known &= np.isfinite(standard)
         kinds = np.clip(np.where(known, standard, 0.0) @ self._kinds, *self._kind_bounds)
-        total = np.clip(kinds.sum(axis=1), *self._bounds)
+        total = kinds.sum(axis=1)
+        total = np.where(total > 0.0, total * self._stand_in[rows.usable @ _BITS], total)
+        total = np.clip(total, *self._bounds)
         heard = rows.usable.any(axis=1)
         return EvidenceRows(np.where(heard, total, np.nan), np.where(known, standard, np.nan))
 
@@ -133,6 +142,8 @@ class Evidence:
         total = 0.0
         for value in sums:
             total += min(max(value, low), high)
+        if total > 0.0:
+            total *= float(self._stand_in[int(np.dot(usable, _BITS))])
         low, high = self._bounds
         total = min(max(total, low), high) if any(usable) else math.nan
         if (calm or blind) and (rows.first + i + 1) % STEP == 0:
