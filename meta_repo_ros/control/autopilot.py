@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Protocol
 
 from meta_repo_ros.control.setpoints import Command, Field
+from meta_repo_ros.core import rotations
 from meta_repo_ros.core.rotations import Quaternion, Vector
 
 GRAVITY = 9.80665  # m/s2, standard
@@ -83,3 +84,20 @@ def clamp(value: float, low: float, high: float) -> float:
 def wrap(angle: float) -> float:
     """Angle in [-pi, pi), rad."""
     return (angle + math.pi) % (2.0 * math.pi) - math.pi
+
+
+def turn_rate(orientation: Quaternion, wanted: Quaternion, gains: Vector, limit: float) -> Vector:
+    """Body rate, rad/s, that turns ``orientation`` into ``wanted`` (both body to ENU).
+
+    Args:
+        orientation: as it is.
+        wanted: as it is to be.
+        gains: of the error about each body axis, 1/s.
+        limit: greatest rate about any of them, rad/s.
+    """
+    x, y, z = rotations.log(rotations.multiply(rotations.conjugate(orientation), wanted))
+    return (
+        clamp(gains[0] * x, -limit, limit),
+        clamp(gains[1] * y, -limit, limit),
+        clamp(gains[2] * z, -limit, limit),
+    )

@@ -13,7 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from meta_repo_ros.control.autopilot import GRAVITY, Autopilot, FlightState, Integrator, clamp
+from meta_repo_ros.control.autopilot import (
+    GRAVITY,
+    Autopilot,
+    FlightState,
+    Integrator,
+    clamp,
+    turn_rate,
+)
 from meta_repo_ros.control.setpoints import Command, Field
 from meta_repo_ros.core import rotations
 from meta_repo_ros.core.rotations import Quaternion, Vector
@@ -174,13 +181,7 @@ class MultirotorAutopilot(Autopilot):
 
     def _rate(self, state: FlightState, attitude: Quaternion) -> Vector:
         g = self._gains
-        error = rotations.log(rotations.multiply(rotations.conjugate(state.orientation), attitude))
-        limit = g.rate_limit
-        return (
-            clamp(g.attitude * error[0], -limit, limit),
-            clamp(g.attitude * error[1], -limit, limit),
-            clamp(g.yaw * error[2], -limit, limit),
-        )
+        return turn_rate(state.orientation, attitude, (g.attitude, g.attitude, g.yaw), g.rate_limit)
 
     def _mix(self, thrust: float, rate: Vector, measured: Vector) -> tuple[float, ...]:
         g = self._gains

@@ -10,7 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from meta_repo_ros.control.autopilot import GRAVITY, Autopilot, FlightState, Integrator, clamp
+from meta_repo_ros.control.autopilot import (
+    GRAVITY,
+    Autopilot,
+    FlightState,
+    Integrator,
+    clamp,
+    turn_rate,
+)
 from meta_repo_ros.control.setpoints import Command, Field
 from meta_repo_ros.core import rotations
 from meta_repo_ros.core.rotations import Quaternion, Vector
@@ -208,13 +215,7 @@ class RotorcraftAutopilot(Autopilot):
 
     def _rate(self, state: FlightState, attitude: Quaternion) -> Vector:
         g = self._gains
-        error = rotations.log(rotations.multiply(rotations.conjugate(state.orientation), attitude))
-        limit = g.rate_limit
-        return (
-            clamp(g.attitude * error[0], -limit, limit),
-            clamp(g.attitude * error[1], -limit, limit),
-            clamp(g.yaw * error[2], -limit, limit),
-        )
+        return turn_rate(state.orientation, attitude, (g.attitude, g.attitude, g.yaw), g.rate_limit)
 
     def _cyclic_and_pedal(self, rate: Vector, measured: Vector, dt: float) -> Vector:
         g = self._gains
